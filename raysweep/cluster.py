@@ -1,0 +1,114 @@
+"""Ray: connecting to it, what it must be told, and whether it can ever run a trial."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from raysweep.errors import ClusterError
+from raysweep.spec import Resources
+
+# Every environment variable that Ray needs from us. Those of workers reach a cluster's other nodes too.
+WORKER_ENVIRONMENT = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # trials keep the working directory they were started from
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asks for no GPU sees none (ray#62492)
+}
+DRIVER_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our records replace Tune's csv, json and tensorboardX
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's own snapshots grow with the sweep; ours do not
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails has no metric to report
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # errors are told by us, once
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends at once: the trials' state is on disk already
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",  # (Ray's spelling) checked by us before
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output engine prints tables even where verbose is 0
+    "RAY_USAGE_STATS_ENABLED": "0",  # no report to Ray's authors
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",  # about Ray Train's interface, which is not used
+}
+FATAL_WHERE_SET = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")  # Tune refuses to start with either
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the connected Ray has.
+
+    Attributes:
+        nodes: of each living node its "CPU" and "GPU".
+    """
+
+    nodes: tuple[dict[str, float], ...]
+
+    def slots(self, resources: Resources) -> int:
+        """How many trials can run at once."""
+        return sum(_fits(node, resources) for node in self.nodes)
+
+    def check(self, resources: Resources) -> None:
+        """See that a trial can ever run.
+
+        Raises:
+            ClusterError: no node has what it asks for.
+        """
+        if self.slots(resources) > 0:
+            return
+        largest = max(self.nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+        raise ClusterError(
+            f"resources: a trial asks for {resources.cpu:g} CPU and {resources.gpu:g} GPU, and no node has that; the "
+            f"largest of {len(self.nodes)} has {largest.get('CPU', 0):g} CPU and {largest.get('GPU', 0):g} GPU. "
+            'Lower "resources" in the sweep file, or use a machine that has them'
+        )
+
+
+def _fits(node: dict[str, float], resources: Resources) -> int:
+    # a hundredth of a thousandth: 0.1 GPU goes ten times into 1, whatever floating point says
+    counts = [int(node.get(kind, 0) / need + 1e-5) for kind, need in _needs(resources) if need]
+    return min(counts, default=int(node.get("CPU", 1)))
+
+
+def _needs(resources: Resources) -> tuple[tuple[str, float], tuple[str, float]]:
+    return ("CPU", resources.cpu), ("GPU", resources.gpu)
+
+
+@contextmanager
+def connected() -> Iterator[Cluster]:
+    """Ray for the length of the block: the one in use, the one RAY_ADDRESS names, or a new one here.
+
+    Raises:
+        ClusterError: Ray does not start, or cannot be reached.
+    """
+    _prepare()
+    import ray
+
+    mine = not ray.is_initialized()
+    if mine:
+        _start()
+    try:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        yield Cluster(tuple({kind: node.get(kind, 0.0) for kind in ("CPU", "GPU")} for node in alive))
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _prepare() -> None:
+    for name in FATAL_WHERE_SET:
+        os.environ.pop(name, None)
+    os.environ.update(DRIVER_ENVIRONMENT)
+    os.environ.update(WORKER_ENVIRONMENT)  # a Ray that starts here hands its environment to its workers
+
+
+def _start() -> None:
+    import ray
+
+    try:
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,  # what a trial prints is in its output.log
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": WORKER_ENVIRONMENT} if os.environ.get("RAY_ADDRESS") else None,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        raise ClusterError(f"Ray does not start: {error}") from error
+    for name in ("ray.tune", "ray.train", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)

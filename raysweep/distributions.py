@@ -1,0 +1,145 @@
+"""Random parameters: the distributions of a W&B sweep file, drawn by inverse transform.
+
+A draw is a pure function of one uniform number, so that the same file always plans the same trials.
+Definitions: https://docs.wandb.ai/guides/sweeps/sweep-config-keys/#distribution-options-for-random-and-bayesian-search
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+# What each distribution needs (None: no default) and what it takes besides.
+_BOUNDS: dict[str, float | None] = {"min": None, "max": None}
+_NORMAL: dict[str, float | None] = {"mu": 0.0, "sigma": 1.0}
+_BETA: dict[str, float | None] = {"a": 1.0, "b": 1.0}
+_STEP: dict[str, float | None] = {"q": 1.0}
+_BASES: dict[str, dict[str, float | None]] = {
+    "int_uniform": _BOUNDS,
+    "uniform": _BOUNDS,
+    "log_uniform": _BOUNDS,
+    "log_uniform_values": _BOUNDS,
+    "inv_log_uniform": _BOUNDS,
+    "inv_log_uniform_values": _BOUNDS,
+    "normal": _NORMAL,
+    "log_normal": _NORMAL,
+    "beta": _BETA,
+}
+_QUANTISED = ("uniform", "log_uniform", "log_uniform_values", "normal", "log_normal", "beta")
+ARGUMENTS: dict[str, dict[str, float | None]] = {
+    **_BASES,
+    **{f"q_{base}": {**_BASES[base], **_STEP} for base in _QUANTISED},
+}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution of numbers.
+
+    Attributes:
+        name: one of `ARGUMENTS`.
+        arguments: its arguments, complete with the defaults.
+    """
+
+    name: str
+    arguments: Mapping[str, float]
+
+    def draw(self, u: float) -> float:
+        """The value at the cumulative probability `u`, in (0, 1)."""
+        value = _INVERSE[self.name.removeprefix("q_")](u, self.arguments)
+        if self.name.startswith("q_"):
+            step = self.arguments["q"]
+            return round(value / step) * step
+        return value
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A choice from a list, uniform or with the given probabilities (which sum to 1)."""
+
+    values: tuple[Any, ...]
+    probabilities: tuple[float, ...] | None = None
+
+    def draw(self, u: float) -> Any:
+        """The value at the cumulative probability `u`, in (0, 1)."""
+        weights = self.probabilities or (1 / len(self.values),) * len(self.values)
+        total = 0.0
+        for value, weight in zip(self.values, weights, strict=True):
+            total += weight
+            if u < total:
+                return value
+        return self.values[-1]  # rounding can leave the sum a little under 1
+
+
+def make(name: str, given: Mapping[str, object]) -> Distribution:
+    """The distribution `name` with the arguments of a sweep file.
+
+    Raises:
+        ValueError: an argument is missing, unknown, not a number or out of order.
+    """
+    known = ARGUMENTS[name]
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(f"{name} takes no {key!r}; it takes {_listed(known)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"{key} must be a number, and is {value!r}")
+    missing = [key for key, default in known.items() if default is None and key not in given]
+    if missing:
+        raise ValueError(f"{name} needs {_listed(missing)}")
+    arguments = {**known, **given}
+    _check_ranges(name, arguments)
+    return Distribution(name, arguments)  # type: ignore[arg-type]  # all are numbers: checked above
+
+
+def _check_ranges(name: str, arguments: Mapping[str, Any]) -> None:
+    low, high = arguments.get("min", 0), arguments.get("max", 1)
+    if low >= high:
+        raise ValueError(f"min ({low!r}) must be less than max ({high!r})")
+    if name.endswith("_values") and low <= 0:
+        raise ValueError(f"{name} needs min > 0, and min is {low!r}")
+    if name == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
+        raise ValueError(f"int_uniform needs whole numbers, and has {low!r} and {high!r}")
+    for key in ("sigma", "a", "b", "q"):
+        if arguments.get(key, 1) <= 0:
+            raise ValueError(f"{key} must be more than 0, and is {arguments[key]!r}")
+
+
+def _listed(keys: Sequence[str] | Mapping[str, object]) -> str:
+    return ", ".join(keys)
+
+
+def _uniform(u: float, low: float, high: float) -> float:
+    return low + u * (high - low)
+
+
+def _int_uniform(u: float, a: Mapping[str, float]) -> float:
+    low, high = int(a["min"]), int(a["max"])
+    return min(high, low + int(u * (high - low + 1)))
+
+
+def _beta(u: float, a: Mapping[str, float]) -> float:
+    from scipy.special import betaincinv  # the only one without a closed form in the standard library
+
+    return float(betaincinv(a["a"], a["b"], u))
+
+
+def _normal(u: float, a: Mapping[str, float]) -> float:
+    return NormalDist(a["mu"], a["sigma"]).inv_cdf(u)
+
+
+_INVERSE: dict[str, Callable[[float, Mapping[str, float]], float]] = {
+    "int_uniform": _int_uniform,
+    "uniform": lambda u, a: _uniform(u, a["min"], a["max"]),
+    "log_uniform": lambda u, a: math.exp(_uniform(u, a["min"], a["max"])),
+    "log_uniform_values": lambda u, a: math.exp(_uniform(u, math.log(a["min"]), math.log(a["max"]))),
+    # X such that log(1/X) is uniform between min and max
+    "inv_log_uniform": lambda u, a: math.exp(-_uniform(u, a["min"], a["max"])),
+    # X such that log(1/X) is uniform between log(1/max) and log(1/min)
+    "inv_log_uniform_values": lambda u, a: math.exp(-_uniform(u, -math.log(a["max"]), -math.log(a["min"]))),
+    "normal": _normal,
+    "log_normal": lambda u, a: math.exp(_normal(u, a)),
+    "beta": _beta,
+}

@@ -1,0 +1,123 @@
+"""What happens while a sweep runs, kept as figures; `display` shows them to people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from raysweep.reconciliation import Reconciliation
+from raysweep.records import State, TrialError
+from raysweep.spec import SweepSpec
+from raysweep.trials import Trial
+
+if TYPE_CHECKING:
+    from raysweep.cluster import Cluster
+
+
+@dataclass
+class Running:
+    """A trial at work: its last epoch, that epoch's metrics, and when it started (monotonic seconds)."""
+
+    trial: Trial
+    since: float
+    epoch: int = 0
+    first_epoch: int = 0
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it started."""
+        return time.monotonic() - self.since
+
+    def expected(self) -> float | None:
+        """Seconds that it will have taken, by its epochs so far; None where that cannot be told."""
+        total = self.trial.config.get("epochs")
+        done = self.epoch - self.first_epoch
+        if not isinstance(total, int) or done < 1:
+            return None
+        return self.elapsed / done * max(total - self.first_epoch, done)
+
+
+class Progress:
+    """Follows a sweep; this one tells nobody."""
+
+    def __init__(self) -> None:
+        self.spec: SweepSpec | None = None
+        self.total = self.waiting = self.slots = 0
+        self.counts: dict[State, int] = {}
+        self.running: dict[str, Running] = {}
+        self.durations: list[float] = []
+        self.errors: list[tuple[Trial, TrialError]] = []
+        self.best: tuple[Trial, float, int] | None = None
+        self.cluster: Cluster | None = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to close."""
+
+    def planned(self, spec: SweepSpec, reconciliation: Reconciliation, todo: int) -> None:
+        """The plan is made; `todo` of its trials will run."""
+        self.spec = spec
+        self.total, self.waiting = len(reconciliation.standings), todo
+        counts = reconciliation.counts()
+        self.counts = {state: counts.get(state, 0) for state in (State.DONE, State.FAILED)}
+
+    def connected(self, cluster: Cluster, slots: int) -> None:
+        """Ray is there, and runs `slots` trials at once."""
+        self.cluster, self.slots = cluster, slots
+
+    def started(self, trial: Trial) -> None:
+        """A trial has a worker."""
+        self.waiting -= 1
+        self.running[trial.id] = Running(trial, time.monotonic())
+
+    def reported(self, trial: Trial, epoch: int, seconds: float, metrics: Mapping[str, Any]) -> None:
+        """A trial reported `metrics` after `epoch`; it has trained for `seconds`."""
+        running = self.running.get(trial.id)
+        if running is None or epoch == running.epoch:
+            return
+        if running.epoch == 0:
+            running.first_epoch = epoch - 1
+        running.epoch, running.metrics = epoch, metrics
+        self._compare(trial, epoch, metrics)
+
+    def _compare(self, trial: Trial, epoch: int, metrics: Mapping[str, Any]) -> None:
+        assert self.spec is not None  # planned() came before
+        value = metrics.get(self.spec.metric.name)
+        if isinstance(value, (int, float)) and (self.best is None or self.spec.metric.better(value, self.best[1])):
+            self.best = (trial, value, epoch)
+
+    def lost(self, trial: Trial) -> None:
+        """A trial's worker was lost; it waits to be started again."""
+        if self.running.pop(trial.id, None):
+            self.waiting += 1
+
+    def ended(self, trial: Trial, error: TrialError | None) -> None:
+        """A trial is done, or failed with `error`."""
+        running = self.running.pop(trial.id, None)
+        if running is None:
+            return
+        self.durations.append(running.elapsed)
+        state = State.FAILED if error else State.DONE
+        self.counts[state] = self.counts.get(state, 0) + 1
+        if error:
+            self.errors.append((trial, error))
+
+    def seconds_left(self) -> float | None:
+        """An estimate from finished trials, else from finished epochs; None while there is neither."""
+        if self.durations:
+            typical = fmean(self.durations)
+        else:
+            expected = [seconds for running in self.running.values() if (seconds := running.expected())]
+            if not expected:
+                return None
+            typical = fmean(expected)
+        rest = [max(0.0, (running.expected() or typical) - running.elapsed) for running in self.running.values()]
+        work = typical * self.waiting + sum(rest)
+        return max(work / max(1, self.slots), max(rest, default=0.0))

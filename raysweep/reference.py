@@ -1,0 +1,183 @@
+"""The sweep file's `trainable` -> the function or class that it names.
+
+`locate` says whether it exists by reading source text; it imports nothing, so planning stays fast.
+`load` imports it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from raysweep.errors import TrainableError
+from raysweep.parameters import nearest
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a sweep file's `trainable` says.
+
+    Attributes:
+        text: as it is written, "package.module:function" or "train.py:function".
+        directory: what a file's path is relative to, and where modules are looked for first.
+    """
+
+    text: str
+    directory: Path
+
+    @property
+    def module(self) -> str:
+        """The module's name, or the file's path as written."""
+        return self.text.rpartition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        """The name of the function or class."""
+        return self.text.rpartition(":")[2]
+
+    @property
+    def file(self) -> Path | None:
+        """The file, where one is named."""
+        return self.directory / self.module if self.module.endswith(".py") else None
+
+    @property
+    def search_path(self) -> list[str]:
+        """Where modules are looked for: beside the file or the sweep file, then as usual."""
+        beside = self.file.parent if self.file else self.directory
+        return [str(beside.resolve()), *sys.path]
+
+
+def locate(reference: Reference) -> Path | None:
+    """The source file of the trainable; None where it has none that can be read.
+
+    Raises:
+        TrainableError: the text is malformed, or there is no such module, file or name.
+    """
+    if not reference.module or not reference.attribute.isidentifier():
+        raise TrainableError(
+            f'trainable: {reference.text!r} names no function; write "package.module:function" or "train.py:function"'
+        )
+    source = _find(reference)
+    if source is not None:
+        _check_name(reference, source)
+    return source
+
+
+def _find(reference: Reference) -> Path | None:
+    if reference.file is not None:
+        if not reference.file.is_file():
+            raise TrainableError(f"trainable: there is no file {reference.file}")
+        return reference.file
+    path: Any = reference.search_path
+    parts = reference.module.split(".")
+    for depth in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), path) if parts[depth] else None
+        if spec is None:
+            missing = ".".join(parts[: depth + 1])
+            raise TrainableError(
+                f"trainable: there is no module {missing!r}; install it, or run where it can be imported from"
+            )
+        path = spec.submodule_search_locations
+        if path is None and depth < len(parts) - 1:
+            raise TrainableError(f"trainable: {'.'.join(parts[: depth + 1])!r} is no package")
+    origin = Path(spec.origin) if spec and spec.origin else None
+    return origin if origin is not None and origin.suffix == ".py" else None
+
+
+def _check_name(reference: Reference, source: Path) -> None:
+    try:
+        tree = ast.parse(source.read_bytes(), filename=str(source))
+    except (SyntaxError, ValueError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        raise TrainableError(f"trainable: {source} is not valid Python: {error.args[0]}{line}") from None
+    names = set(_names(tree))
+    if "*" not in names and "__getattr__" not in names and reference.attribute not in names:
+        public = [name for name in names if not name.startswith("_")]
+        raise TrainableError(
+            f"trainable: {source} has no {reference.attribute!r}; {nearest(reference.attribute, public)}"
+        )
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """The names that a module defines, at its top level or within its ifs and trys."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def load(reference: Reference) -> Callable[..., Any]:
+    """Import the trainable.
+
+    Raises:
+        TrainableError: it cannot be imported, or is nothing that can be called with a configuration.
+    """
+    locate(reference)
+    sys.path[:0] = [entry for entry in reference.search_path[:1] if entry not in sys.path]
+    try:
+        module = _import_file(reference.file) if reference.file else importlib.import_module(reference.module)
+        target = getattr(module, reference.attribute)
+    except AttributeError:
+        raise TrainableError(f"trainable: {reference.module} has no {reference.attribute!r}") from None
+    except (Exception, SystemExit) as error:  # a user's module may raise anything, or call sys.exit()
+        raise TrainableError(f"trainable: importing {reference.module} failed: {_where(error)}") from error
+    _check_callable(reference, target)
+    return target  # type: ignore[no-any-return]  # checked: it is callable
+
+
+def _import_file(file: Path) -> ModuleType:
+    """Import a file under its own name, as `import` beside it would."""
+    name = file.stem
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(file.resolve()):
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
+    assert spec is not None and spec.loader is not None  # it is a .py file that exists
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _where(error: BaseException) -> str:
+    """The error and the line of the user's code that raised it."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = f" ({traceback.tb_frame.f_code.co_filename}, line {traceback.tb_lineno})" if traceback else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _check_callable(reference: Reference, target: object) -> None:
+    if not callable(target):
+        raise TrainableError(f"trainable: {reference.text} is a {type(target).__name__}, and not a function or class")
+    if inspect.isclass(target):
+        if not hasattr(target, "step"):
+            raise TrainableError(f"trainable: {reference.text} is a class, but not a ray.tune.Trainable (no step())")
+        return
+    if inspect.iscoroutinefunction(target):
+        raise TrainableError(f"trainable: {reference.text} is async; write a plain function train(config)")
+    try:
+        inspect.signature(target).bind({})
+    except TypeError:
+        raise TrainableError(
+            f"trainable: {reference.text}{inspect.signature(target)} must take one argument, the configuration"
+        ) from None
+    except ValueError:
+        pass  # some built-in callables have no signature; calling tells

@@ -1,0 +1,146 @@
+"""What a training function talks to: report(), checkpoint(), and the trial it runs in.
+
+Outside a sweep the same calls work, so that a training file is an ordinary script: metrics are
+printed and there is no checkpoint to go on from.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from raysweep.errors import TrainableError
+
+if TYPE_CHECKING:
+    from ray.tune import Checkpoint
+
+    from raysweep.tensorboard import EventLog
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """The trial that a training function runs in.
+
+    Attributes:
+        id: the trial's id.
+        directory: the trial's folder in the run directory.
+        events: its TensorBoard event file.
+        epoch: the last epoch that was reported and kept, 0 for a fresh trial.
+        run_duration: seconds that those epochs took.
+    """
+
+    id: str
+    directory: Path
+    events: EventLog
+    epoch: int = 0
+    run_duration: float = 0.0
+
+
+_current: ContextVar[TrialContext | None] = ContextVar("raysweep_trial", default=None)
+
+
+def current_trial() -> TrialContext | None:
+    """The trial that the calling training function runs in; None outside a sweep."""
+    return _current.get()
+
+
+@contextmanager
+def running(trial: TrialContext) -> Iterator[None]:
+    """Within the block, `trial` is the calling thread's current trial."""
+    token = _current.set(trial)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def report(metrics: Mapping[str, object], checkpoint: str | Path | Checkpoint | None = None) -> None:
+    """Report one epoch's metrics, and the state to go on from if the trial is interrupted.
+
+    Args:
+        metrics: name to value. Numbers, and tensors or arrays of one element, are metrics; text is
+            kept in the history.
+        checkpoint: a directory, or a `ray.tune.Checkpoint`; it is copied into the trial's folder.
+
+    Raises:
+        TrainableError: a value cannot be a metric.
+    """
+    values = as_metrics(metrics)
+    if current_trial() is None:
+        print("  ".join(f"{name}={_shown(value)}" for name, value in values.items()))
+        return
+    from ray import tune
+
+    if isinstance(checkpoint, (str, Path)):
+        checkpoint = tune.Checkpoint.from_directory(str(checkpoint))
+    tune.report(values, checkpoint=checkpoint)
+
+
+def checkpoint() -> Path | None:
+    """The directory of the checkpoint to go on from, to be read only; None where the trial starts fresh."""
+    trial = current_trial()
+    if trial is None:
+        return None
+    from ray import tune
+
+    last = tune.get_checkpoint()
+    return None if last is None else Path(last.path)
+
+
+@runtime_checkable
+class _OneElement(Protocol):
+    """A torch tensor, a numpy array or a numpy scalar."""
+
+    def item(self) -> Any:
+        """The one element as a Python value; raises where there are more."""
+
+
+def as_metrics(metrics: object) -> dict[str, float | str]:
+    """The metrics as plain numbers and text.
+
+    Raises:
+        TrainableError: `metrics` is no mapping of names, or a value is neither a number nor text.
+    """
+    if not isinstance(metrics, Mapping):
+        raise TrainableError(f"report() takes a dict of metrics, such as {{'loss': 0.1}}; it was given {_a(metrics)}")
+    return {_name(name): _metric(name, value) for name, value in metrics.items()}
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise TrainableError(f"a metric's name must be text; report() was given {name!r}")
+    return name
+
+
+def _metric(name: str, value: object) -> float | str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, _OneElement):
+        try:
+            value = value.item()
+        except (ValueError, RuntimeError):  # numpy's and torch's word for "more than one element"
+            shape = tuple(getattr(value, "shape", ()))
+            raise TrainableError(
+                f"metric {name!r} is {_a(value)} of shape {shape}; report one number, such as its mean()"
+            ) from None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        if isinstance(value, bool):
+            return int(value)
+        raise TrainableError(f"metric {name!r} is {_a(value)}; a metric is a number (or text, for the history)")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def _a(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,344 @@
+"""The sweep file -> SweepSpec; all validation that needs neither Ray nor torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from raysweep.errors import SpecError
+from raysweep.parameters import Axis, Constant, Draw, Parameter, ParameterError, dotted, nearest, parse
+from raysweep.records import Report
+
+Problem = tuple[str, str]  # the key's path in the file, and what is wrong there
+
+# Keys of other tools' files, and what to write instead.
+FOREIGN = {
+    "program": 'raysweep calls a function, not a script: write "trainable": "{value}:train"',
+    "command": 'raysweep calls a function, not a command: write "trainable": "train.py:train"',
+    "project": "runs are grouped by folder here: use --runs DIR, and remove this line",
+    "entity": "there is no account here: remove this line",
+    "early_terminate": 'remove this line, or give a limit with "stop"',
+    "num_samples": 'write "samples"',
+    "param_space": 'write "parameters"',
+    "config": 'write "parameters"',
+    "mode": 'write "goal" in "metric"',
+}
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: object) -> float:
+    """A duration in seconds: a number, or text such as "90s", "10m", "1h30m", "2d".
+
+    Raises:
+        ValueError: it is neither, or not more than 0.
+    """
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        total = float(text)
+    elif isinstance(text, str) and re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
+        total = sum(float(n) * _UNITS[u] for n, _, u in re.findall(r"(\d+(\.\d+)?)([smhd])", text))
+    else:
+        raise ValueError(f'{text!r} is no duration; write seconds, or "90s", "10m", "1h30m"')
+    if not 0 < total < float("inf"):
+        raise ValueError(f"a duration is more than 0 seconds, and this is {text!r}")
+    return total
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Metric(_Model):
+    """The metric that trials are compared by."""
+
+    name: str = Field(min_length=1, description="as the training function reports it")
+    goal: Literal["minimize", "maximize"] = Field(description="which end of it is better")
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether `value` is better; a number is better than NaN."""
+        if than != than or value != value:
+            return value == value
+        return value > than if self.goal == "maximize" else value < than
+
+    def best(self, reports: Iterable[Report]) -> Report | None:
+        """The best of the reports that have the metric as a number; None where none has.
+
+        Where any of them came with a checkpoint, only those count: the best epoch is one to go back to.
+        """
+        best: Report | None = None
+        for report in reports:
+            if isinstance(report.metrics.get(self.name), (int, float)) and self._beats(report, best):
+                best = report
+        return best
+
+    def _beats(self, report: Report, best: Report | None) -> bool:
+        if best is None or (report.checkpoint is None) != (best.checkpoint is None):
+            return best is None or report.checkpoint is not None
+        return self.better(float(report.metrics[self.name]), float(best.metrics[self.name]))
+
+
+class Resources(_Model):
+    """What one trial occupies while it runs."""
+
+    cpu: float = Field(1, ge=0, description="CPUs; also the number of threads of a trial")
+    gpu: float = Field(0, ge=0, description="GPUs; a fraction shares one between trials")
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError(f"above 1 it must be a whole number (Ray splits one GPU, not two), and is {gpu}")
+        return gpu
+
+
+class SweepSpec(_Model):
+    """A sweep file, checked."""
+
+    schema_: str | None = Field(None, alias="$schema", description="this schema, for editors")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$", description="names the run directory; the file's stem"
+    )
+    description: str | None = Field(None, description="for people")
+    trainable: str = Field(description='"package.module:function", or "train.py:function" beside this file')
+    metric: Metric
+    method: Literal["grid", "random"] = Field("grid", description="random draws from lists, too")
+    parameters: dict[str, Any]
+    samples: int | None = Field(None, ge=1, description="draws per grid point, where something is random")
+    run_cap: int | None = Field(None, ge=1, description="at most this many trials, the first ones of the plan")
+    sweep_seed: int = Field(0, ge=0, description="what the random draws, and trials without a seed, start from")
+    zip: list[list[str]] = Field([], description="groups of axes that advance together")
+    exclude: list[dict[str, Any]] = Field([], description="drop each combination that matches all of one entry")
+    resources: Resources = Field(default_factory=lambda: Resources())
+    max_concurrent: int | None = Field(None, ge=1, description="at most this many trials at once")
+    stop: dict[str, float | str] = Field(
+        {}, description='per trial: "epoch", "time" ("10m"), a metric\'s limit, also as "<= 0.1"'
+    )
+    untracked: list[str] = Field([], description="constants that are not part of a trial's identity")
+    retries: int = Field(1, ge=0, description="for lost workers and nodes; exceptions are not retried")
+
+    @cached_property
+    def parsed(self) -> tuple[Parameter, ...]:
+        """The parameters in the order of the file."""
+        return parse(self.parameters, random=self.method == "random")
+
+    @cached_property
+    def axes(self) -> dict[str, Axis]:
+        """The axes by dotted name."""
+        return {dotted(p.path): p for p in self.parsed if isinstance(p, Axis)}
+
+    @property
+    def draws(self) -> list[Draw]:
+        """The parameters that are drawn at random."""
+        return [p for p in self.parsed if isinstance(p, Draw)]
+
+    @property
+    def n_samples(self) -> int:
+        """Draws per grid point; 1 where nothing is random."""
+        return self.samples or (self.run_cap if self.method == "random" and self.run_cap else 1)
+
+    @property
+    def limits(self) -> dict[str, tuple[str, float]]:
+        """The limits of `stop` as (comparison, number), `time` in seconds."""
+        return {key: self._limit(key, value) for key, value in self.stop.items()}
+
+    def _limit(self, key: str, value: float | str) -> tuple[str, float]:
+        if key == "time":
+            return ">=", seconds(value)
+        if isinstance(value, str):
+            match = re.fullmatch(r"\s*(<=|>=)\s*(\S+)\s*", value)
+            if match is None:
+                raise ValueError(f'a limit is a number, or text such as "<= 0.1", and is {value!r}')
+            return match[1], float(match[2])
+        if value != value:
+            raise ValueError("a limit is a number, and NaN is never reached")
+        downwards = key == self.metric.name and self.metric.goal == "minimize"
+        return "<=" if downwards else ">=", float(value)
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong between the keys."""
+        try:
+            known = {dotted(p.path): p for p in self.parsed}
+        except ParameterError as error:
+            yield ".".join(("parameters", *error.path)), str(error)
+            return
+        yield from _zip_problems(self.zip, self.axes)
+        for index, entry in enumerate(self.exclude):
+            if not entry:
+                yield f"exclude[{index}]", "is empty and would drop every trial; name at least one parameter"
+            for key in flat(entry):
+                if key not in known:
+                    yield f"exclude[{index}]", f"there is no parameter {key!r}; {nearest(key, known)}"
+        for key in self.untracked:
+            if key not in known:
+                yield "untracked", f"there is no parameter {key!r}; {nearest(key, known)}"
+            elif not isinstance(known[key], Constant):
+                yield (
+                    "untracked",
+                    f"{key!r} varies, and only a constant can be left out of a trial's identity",
+                )
+        if self.samples and not self.draws:
+            yield "samples", "nothing is random here; remove it, or give a parameter a distribution"
+        if self.method == "random" and not (self.samples or self.run_cap):
+            yield "method", 'a random search needs "samples" (or "run_cap"): how many trials to draw'
+        for key, value in self.stop.items():
+            try:
+                self._limit(key, value)
+            except ValueError as error:
+                yield f"stop.{key}", str(error)
+
+
+def _zip_problems(groups: Sequence[Sequence[str]], axes: Mapping[str, Axis]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, group in enumerate(groups):
+        where = f"zip[{index}]"
+        if len(group) < 2:
+            yield where, "names fewer than two axes; there is nothing to advance together"
+        for name in group:
+            if name not in axes:
+                yield where, f"there is no axis {name!r}; {nearest(name, axes)}"
+            if name in seen:
+                yield where, f"{name!r} is named twice"
+            seen.add(name)
+        lengths = {name: len(axes[name].values) for name in group if name in axes}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+            yield where, f"zipped axes must be equally long: {told}"
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
+    result: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            result.update(flat(value, f"{prefix}{key}."))
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read and check a sweep file: JSON, YAML or TOML.
+
+    Args:
+        path: the file.
+        overrides: `NAME=VALUE[,VALUE...]` each, as of `--set`.
+
+    Raises:
+        SpecError: the file cannot be read or is wrong; the text names file and keys, one a line.
+    """
+    raw = _read(path)
+    if not isinstance(raw, dict):
+        raise SpecError(f'{path}: a sweep file is an object, {{"trainable": ..., "parameters": ...}}')
+    for override in overrides:
+        _override(raw, override)
+    return check({"name": path.stem, **raw}, str(path))
+
+
+def check(raw: Mapping[str, Any], source: str) -> SweepSpec:
+    """A sweep given as a dict, checked.
+
+    Raises:
+        SpecError: it is wrong; each line names `source` and the key.
+    """
+    try:
+        spec = SweepSpec.model_validate(dict(raw))
+        problems = list(spec.problems())
+    except ValidationError as error:
+        problems = [_problem(dict(e), raw) for e in error.errors()]
+    if problems:
+        raise SpecError("\n".join(f"{source}: {key}: {message}" for key, message in problems))
+    return spec
+
+
+def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
+    """One of pydantic's errors in our words."""
+    steps = [step for step in error["loc"] if step not in ("float", "str")]  # branches of a union
+    where = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).removeprefix(".")
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        hint = FOREIGN.get(str(steps[-1])) if len(steps) == 1 else None
+        if hint:
+            return where, hint.replace("{value}", str(value))
+        return (
+            where,
+            f"there is no such key; {nearest(str(steps[-1]), _keys(steps[0] if steps[1:] else None))}",
+        )
+    if kind == "missing":
+        return where, "is missing, and must be given"
+    if where == "name":
+        return where, f"{value!r} cannot name a folder; use letters, digits, '.', '_' and '-'"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return where, f"{message} (it is {json.dumps(value, default=str)})"
+
+
+def _keys(model: object) -> list[str]:
+    owner: type[BaseModel] = {"metric": Metric, "resources": Resources}.get(str(model), SweepSpec)
+    return [field.alias or name for name, field in owner.model_fields.items()]
+
+
+def _read(path: Path) -> Any:
+    if path.is_dir():
+        raise SpecError(f"{path}: is a directory; give a sweep file, such as {path / 'grid.json'}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no such file; `raysweep init` writes one to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read: {error}") from None
+    try:
+        return _parse(path.suffix.lower(), text)
+    except (ValueError, RecursionError) as error:  # what json and tomllib raise derives from ValueError
+        raise SpecError(f"{path}: {error}") from None
+
+
+def _parse(suffix: str, text: str) -> Any:
+    if suffix == ".toml":
+        return tomllib.loads(text)
+    if suffix in (".yaml", ".yml"):
+        from raysweep.yaml import parse_yaml
+
+        return parse_yaml(text)
+    return json.loads(text, object_pairs_hook=_no_duplicates)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        result[key] = value
+    return result
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Apply one `NAME=VALUE[,VALUE...]` to the parameters of a raw sweep file."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip("+") or not value:
+        raise SpecError(f"--set {text}: write NAME=VALUE, or NAME=VALUE,VALUE for an axis")
+    group = raw.setdefault("parameters", {})
+    new, path = name.startswith("+"), name.lstrip("+").split(".")
+    for step in [*path[:-1], None]:
+        if not isinstance(group, dict):
+            raise SpecError(f"--set {text}: {name!r} lies in something that is no group of parameters")
+        key = step if step is not None else path[-1]
+        if key not in group and not new:
+            raise SpecError(f"--set {text}: there is no {key!r} in the file; {nearest(key, group)}; +{name} adds one")
+        if step is None:
+            group[key] = _value(value)
+        else:
+            group = group.setdefault(key, {})
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, a list where there are commas, and else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        parts = text.split(",")
+        return [_value(part) for part in parts] if len(parts) > 1 else text

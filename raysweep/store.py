@@ -1,0 +1,242 @@
+"""The run directory: the one owner of its paths, and of how its files are written.
+
+A file that matters is written under a temporary name and renamed, so that it is whole or absent. Reports
+are appended, one line each; a line counts once its newline is there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from raysweep.errors import StoreError
+from raysweep.records import FORMAT, Report, State, TrialRecord
+
+SWEEP, TRIAL, RESULT, ERROR, OUTPUT = "sweep.json", "trial.json", "result.json", "error.txt", "output.log"
+SCRATCH = ".tune"  # Ray Tune's own files while it runs; nothing in it is ever read by us
+TEMPORARY = ".tmp"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole, or not at all."""
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """One trial's folder.
+
+    While a trial runs, its worker is the only one that writes here.
+    """
+
+    path: Path
+
+    @property
+    def error_file(self) -> Path:
+        """The traceback of a failed trial."""
+        return self.path / ERROR
+
+    @property
+    def output_file(self) -> Path:
+        """What the training function printed."""
+        return self.path / OUTPUT
+
+    @property
+    def result_file(self) -> Path:
+        """One line per report."""
+        return self.path / RESULT
+
+    def holds_trial(self) -> bool:
+        """Whether a trial was ever started here."""
+        return (self.path / TRIAL).is_file()
+
+    def record(self) -> TrialRecord | None:
+        """What is known of the trial; None where it never started.
+
+        Raises:
+            StoreError: the record is damaged or newer than this raysweep.
+        """
+        path = self.path / TRIAL
+        try:
+            return TrialRecord.from_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(f"{path}: {error}; move the folder away to run the trial anew") from None
+
+    def write(self, record: TrialRecord) -> None:
+        """Write the trial's record."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / TRIAL, record.to_json())
+
+    def reports(self) -> list[Report]:
+        """All complete reports, in order; a line cut off by a crash does not count.
+
+        Raises:
+            StoreError: a complete line is damaged.
+        """
+        try:
+            text = self.result_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        lines = text.split("\n")[:-1]  # what follows the last newline is incomplete
+        try:
+            return [Report.from_json(line) for line in lines if line]
+        except ValueError as error:
+            raise StoreError(f"{self.result_file}: {error}; move the folder away to run the trial anew") from None
+
+    def keep_reports(self, reports: Iterable[Report]) -> None:
+        """Make `reports` the only ones."""
+        write_text(self.result_file, "".join(report.to_json() + "\n" for report in reports))
+
+    def checkpoints(self) -> list[Path]:
+        """The folders of the checkpoints that are there, oldest first."""
+        return sorted(self.path.glob("checkpoint_*"))
+
+    def save_checkpoint(self, source: Path, name: str) -> Path:
+        """Copy a directory to be the checkpoint `name`; it is there whole, or not at all."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}{TEMPORARY}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.replace(target)
+        return target
+
+    def prune_checkpoints(self, keep: Iterable[str]) -> None:
+        """Delete all checkpoints but those named."""
+        kept = set(keep)
+        for path in self.checkpoints():
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Forget what the trial did, but not its record."""
+        for path in self.path.iterdir():
+            if path.name == TRIAL:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The directory of one sweep."""
+
+    path: Path
+
+    @property
+    def scratch(self) -> Path:
+        """Where Ray Tune may write while it runs."""
+        return self.path / SCRATCH
+
+    def exists(self) -> bool:
+        """Whether a sweep was ever run here."""
+        return (self.path / SWEEP).is_file()
+
+    def sweep(self) -> dict[str, Any]:
+        """sweep.json: `spec`, the sweep file as it was last run, and `runs`, one entry per run.
+
+        Raises:
+            StoreError: there is none, it is damaged, or newer than this raysweep.
+        """
+        path = self.path / SWEEP
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(f"{self.path}: no sweep was run here ({SWEEP} is missing)") from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be read: {error}; running the sweep file again writes it anew") from None
+        if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+            raise StoreError(f"{path}: is no record of a sweep; running the sweep file again writes it anew")
+        if raw["format"] > FORMAT:
+            raise StoreError(f"{path}: was written by a newer raysweep (format {raw['format']}; this one: {FORMAT})")
+        return raw
+
+    def write_sweep(self, spec: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> None:
+        """Write sweep.json."""
+        text = json.dumps({"format": FORMAT, "spec": dict(spec), "runs": list(runs)}, indent=1)
+        write_text(self.path / SWEEP, text)
+
+    def create(self) -> None:
+        """Make the directory, and see that it can be written.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / ".writable", "")
+            (self.path / ".writable").unlink()
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another place with --runs DIR"
+            ) from None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Within the block no other process can run a sweep here; a process that dies lets go.
+
+        The lock is on the directory itself, so there is no file to be left behind.
+
+        Raises:
+            StoreError: another process holds it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise StoreError(f"{self.path}: {self._holder()}; wait for it, or give another --runs DIR") from None
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def _holder(self) -> str:
+        runs = self.sweep()["runs"] if self.exists() else []
+        last = runs[-1] if runs else {}
+        return f"another run is at work here (process {last.get('pid', '?')} on {last.get('host', '?')})"
+
+    def is_locked(self) -> bool:
+        """Whether a run is at work here now."""
+        try:
+            with self.lock():
+                return False
+        except StoreError:
+            return True
+
+    def folders(self) -> dict[str, TrialFolder]:
+        """The trials' folders that are there, by trial id; a folder keeps the name it was made with."""
+        try:
+            names = [entry.name for entry in os.scandir(self.path) if "-" in entry.name and entry.is_dir()]
+        except FileNotFoundError:
+            return {}
+        return {name.rpartition("-")[2]: self.trial(name) for name in names if not name.startswith(".")}
+
+    def trial(self, name: str) -> TrialFolder:
+        """The folder of that name, which need not be there."""
+        return TrialFolder(self.path / name)
+
+    def remove_scratch(self) -> None:
+        """Delete what Ray Tune wrote for itself."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def forget(folder: TrialFolder) -> None:
+    """Make a finished or broken trial a new one; what it left is deleted when it starts."""
+    record = folder.record()
+    if record is not None:
+        folder.write(replace(record, state=State.NEW, error=None))

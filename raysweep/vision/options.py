@@ -1,0 +1,175 @@
+"""The options of the reference trainable: their names, defaults and bounds. Loads no PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any
+
+from raysweep.errors import TrainableError
+
+Check = Callable[[str, Any], Any]  # (key, value) -> the value to use; raises TrainableError
+
+DEVICES = ("auto", "cpu", "cuda")
+OPTIMIZER_KEYS = ("lr", "weight_decay", "momentum")  # may stand at the top or in the optimizer's group
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> TrainableError:
+    """The error for a name that is none of `known`; it tells the nearest, or all of them."""
+    names = sorted(known)
+    near = get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    return TrainableError(f"unknown {what} {name!r}; {hint}")
+
+
+def _integer(minimum: int, maximum: float = math.inf) -> Check:
+    def check(key: str, value: Any) -> int:
+        # 32.0 is what a quantised distribution draws, and what JSON makes of 3.2e1.
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+        if not number.is_integer() or not minimum <= number <= maximum:
+            bounds = f"{minimum} or more" if maximum == math.inf else f"from {minimum} to {maximum:.0f}"
+            raise TrainableError(f"{key} must be a whole number, {bounds}; it is {value!r}")
+        return int(value)
+
+    return check
+
+
+def _number(key: str, value: Any) -> float:
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 <= number < math.inf:
+        hint = "; write it without quotes, YAML wants 1.0e-3" if isinstance(value, str) else ""
+        raise TrainableError(f"{key} must be a number, 0 or more; it is {value!r}{hint}")
+    return number
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TrainableError(f"{key} must be true or false; it is {value!r}")
+    return value
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TrainableError(f"{key} must be text; it is {value!r}")
+    return value
+
+
+def _one_of(*choices: str) -> Check:
+    def check(key: str, value: Any) -> str:
+        if value not in choices:
+            raise TrainableError(f"{key} must be one of {', '.join(choices)}; it is {value!r}")
+        return str(value)
+
+    return check
+
+
+def _every(key: str, value: Any) -> int:
+    return int(value) if isinstance(value, bool) else int(_integer(0)(key, value))
+
+
+def _optimizer(key: str, value: Any) -> str | dict[str, Any]:
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        group = {str(name): argument for name, argument in value.items()}
+        return group | {name: _number(f"{key}.{name}", group[name]) for name in OPTIMIZER_KEYS if name in group}
+    if isinstance(value, str) and value:
+        return value
+    raise TrainableError(
+        f'{key} must be a name, such as "sgd", or a group with one, such as '
+        f'{{"name": "sgd", "momentum": 0.9}}; it is {value!r}'
+    )
+
+
+def _sizes(key: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise TrainableError(f"{key} must be a list of layer sizes, such as [128, 64]; it is {value!r}")
+    return tuple(_integer(1)(f"{key}[{index}]", size) for index, size in enumerate(value))
+
+
+def _unless_none(check: Check) -> Check:
+    return lambda key, value: None if value is None else check(key, value)
+
+
+def _option(default: Any, check: Check) -> Any:
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `raysweep.vision:train` can be told. Make one with `Options.of(config)`, which checks it.
+
+    Attributes:
+        dataset: digits, fashion_mnist, mnist, kmnist or cifar10.
+        data_dir: where the data sets are, as torchvision lays them out, and where they are downloaded to.
+        limit: train on the first so many samples only, and validate on the first fifth as many.
+        normalize: whether to normalise the images by the training set's mean and standard deviation.
+        network: lenet, lenet_bn, mlp, a name of torchvision.models such as resnet18, or "file.py:Class".
+        hidden: the sizes of mlp's hidden layers; [128, 64] where it is None.
+        pretrained: whether a torchvision network starts from its ImageNet weights.
+        optimizer: the name of one of torch.optim's, or a group of it and its arguments.
+        lr: the learning rate.
+        weight_decay: the optimizer's.
+        momentum: the optimizer's, where it has one: sgd, rmsprop.
+        batch_size: samples per step.
+        shuffle: whether the samples are in another order every epoch.
+        num_workers: processes that load batches; the data are in memory, so 0 is usually fastest.
+        device: auto is cuda where there is a GPU, else cpu.
+        epochs: how often the training set is gone through.
+        seed: of the initial weights and of the order of samples.
+        histograms: every how many epochs to write histograms; 0 or false for never.
+        images: whether to write a grid of the first batch.
+        graph: whether to write the network's graph.
+    """
+
+    dataset: str = _option("digits", _text)
+    data_dir: str = _option("data", _text)
+    limit: int | None = _option(None, _unless_none(_integer(1)))
+    normalize: bool = _option(False, _flag)
+    network: str = _option("lenet", _text)
+    hidden: tuple[int, ...] | None = _option(None, _unless_none(_sizes))
+    pretrained: bool = _option(False, _flag)
+    optimizer: str | Mapping[str, Any] = _option("adam", _optimizer)
+    lr: float = _option(0.01, _number)
+    weight_decay: float = _option(0.0, _number)
+    momentum: float = _option(0.0, _number)
+    batch_size: int = _option(100, _integer(1))
+    shuffle: bool = _option(True, _flag)
+    num_workers: int = _option(0, _integer(0))
+    device: str = _option("auto", _one_of(*DEVICES))
+    epochs: int = _option(5, _integer(1))
+    seed: int = _option(0, _integer(0, 2**32 - 1))  # numpy's bounds, the narrowest
+    histograms: int = _option(1, _every)
+    images: bool = _option(True, _flag)
+    graph: bool = _option(True, _flag)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Options:
+        """The options that `config` gives.
+
+        Raises:
+            TrainableError: a key is unknown, a value cannot be used, or one is given in two places.
+        """
+        checks: dict[str, Check] = {option.name: option.metadata["check"] for option in fields(cls)}
+        for key in config:
+            if key not in checks:
+                raise unknown("key", key, checks)
+        optimizer = config.get("optimizer")
+        group = optimizer if isinstance(optimizer, Mapping) else {}
+        for key in OPTIMIZER_KEYS:
+            if key in config and key in group:
+                raise TrainableError(f"{key} and optimizer.{key} are both given; leave one of them out")
+        return cls(**{key: checks[key](key, value) for key, value in config.items()})
+
+    @property
+    def optimizer_name(self) -> str:
+        """The optimizer's name, such as "sgd"."""
+        return self.optimizer if isinstance(self.optimizer, str) else str(self.optimizer["name"])
+
+    @property
+    def optimizer_arguments(self) -> dict[str, Any]:
+        """The optimizer's arguments, those of its group before those beside it."""
+        group = {} if isinstance(self.optimizer, str) else self.optimizer
+        beside = {"lr": self.lr, "weight_decay": self.weight_decay, "momentum": self.momentum}
+        return beside | {key: value for key, value in group.items() if key != "name"}

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.fake_session import FakeSession
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
+    return FakeSession(tmp_path, monkeypatch)
+
+
+def idx(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def write_idx() -> Callable[..., None]:
+    """Writes a data set of 60 + 20 random images of the MNIST family, gzipped or not."""
+
+    def write(folder: Path, zipped: bool = True) -> None:
+        folder.mkdir(parents=True)
+        random = np.random.default_rng(0)
+        for part, size in (("train", 60), ("t10k", 20)):
+            content = {
+                f"{part}-images-idx3-ubyte": idx(random.integers(0, 256, (size, 28, 28))),
+                f"{part}-labels-idx1-ubyte": idx(random.integers(0, 10, size)),
+            }
+            for name, values in content.items():
+                data = gzip.compress(values, mtime=0) if zipped else values
+                (folder / (name + ".gz" * zipped)).write_bytes(data)
+
+    return write
