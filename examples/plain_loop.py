@@ -13,9 +13,7 @@ from torch import nn
 images, labels = load_digits(return_X_y=True)  # 1,797 digits of 8x8, of which 1,500 are trained on
 train, _ = train_test_split(np.arange(len(labels)), test_size=297, stratify=labels, random_state=0)
 small = torch.tensor(images.reshape(-1, 1, 8, 8) / 16, dtype=torch.float32)[train]
-data = torch.utils.data.TensorDataset(
-    F.interpolate(small, (28, 28), mode="bilinear"), torch.tensor(labels)[train]
-)
+data = torch.utils.data.TensorDataset(F.interpolate(small, (28, 28), mode="bilinear"), torch.tensor(labels)[train])
 
 torch.manual_seed(0)
 network = nn.Sequential(

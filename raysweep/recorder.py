@@ -137,6 +137,7 @@ class Recorder:
         Raises:
             TrainableError: the shapes are not these, or nothing tells N.
         """
+        mean = _mean(loss)
         if predictions is None:
             samples = _samples(targets, size)
         else:
@@ -144,7 +145,7 @@ class Recorder:
             self._tally.correct = self._tally.correct + _correct(predictions, targets)
             self._tally.classified += samples
         self._tally.samples += samples
-        self._tally.loss = self._tally.loss + _one(loss) * samples
+        self._tally.loss = self._tally.loss + mean * samples
 
     def metrics(self, **values: object) -> None:
         """Report these with the current epoch, such as `val_loss=...`; they replace the recorder's own."""
@@ -227,7 +228,7 @@ class _Tally:
         return {"samples_per_second": self.samples / seconds} if self.samples and seconds > 0 else {}
 
 
-def _one(loss: Tensor | float) -> Tensor | float:
+def _mean(loss: Tensor | float) -> Tensor | float:
     """The loss in float64, as `.item()` would give it, but still on its device."""
     if not isinstance(loss, Tensor):
         return float(loss)

@@ -16,7 +16,7 @@ from raysweep.reporting import TrialContext, running
 from raysweep.tensorboard import EventLog
 
 
-class Killed(Exception):
+class TrialKilledError(Exception):
     """The trial was killed after a report."""
 
 
@@ -42,7 +42,7 @@ class FakeSession:
         try:
             with running(trial):
                 yield
-        except Killed:
+        except TrialKilledError:
             pass
         finally:
             events.close()
@@ -61,9 +61,9 @@ class FakeSession:
             shutil.copytree(checkpoint.path, kept)
             self.checkpoints.append(kept)
         if len(self.reports) == self._dies_after:
-            raise Killed
+            raise TrialKilledError
 
-    def _get_checkpoint(self) -> tune.Checkpoint | None:
+    def _get_checkpoint(self) -> Any:
         return tune.Checkpoint.from_directory(str(self.checkpoints[-1])) if self.checkpoints else None
 
 

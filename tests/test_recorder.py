@@ -200,9 +200,7 @@ def test_resumed_trial_is_not_drawn_again(session: FakeSession) -> None:
     assert [point.step for point in session.events().Histograms("conv.weight")] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    ("histograms", "steps"), [(False, []), (0, []), (True, [1, 2, 3, 4]), (2, [2, 4]), (3, [3])]
-)
+@pytest.mark.parametrize(("histograms", "steps"), [(False, []), (0, []), (True, [1, 2, 3, 4]), (2, [2, 4]), (3, [3])])
 def test_histograms_can_be_thinned(histograms: int, steps: list[int], session: FakeSession) -> None:
     with session.trial():
         recorded(histograms=histograms)
@@ -221,7 +219,7 @@ def test_images_and_graph_can_be_turned_off(session: FakeSession) -> None:
 
 class Untraceable(Net):
     def forward(self, images: Tensor) -> Tensor:
-        if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             raise ValueError("this network\ncannot be traced")
         return super().forward(images)
 
@@ -307,11 +305,11 @@ def test_own_metrics_belong_to_one_epoch_and_come_first(session: FakeSession) ->
 )
 def test_count_refuses_other_shapes(arguments: tuple[Tensor, ...], message: str) -> None:
     with pytest.raises(TrainableError, match=message):
-        Recorder(nn.Linear(1, 1)).count(*arguments, **({"size": 2} if len(arguments[0].shape) else {}))
+        Recorder(nn.Linear(1, 1)).count(*arguments)
 
 
 def test_description_must_be_json() -> None:
-    with pytest.raises(TrainableError, match="cannot be written as JSON.*Linear"):
+    with pytest.raises(TrainableError, match=r"cannot be written as JSON.*Linear"):
         Recorder(nn.Linear(1, 1), description={"network": nn.Linear(1, 1)})
 
 
@@ -339,9 +337,7 @@ def test_no_grid_of_what_are_no_images(shape: tuple[int, ...]) -> None:
     assert image_grid(torch.zeros(shape)) is None
 
 
-@pytest.mark.parametrize(
-    "images", [torch.randn(4, 3, 8, 8), torch.full((4, 1, 8, 8), 7, dtype=torch.uint8)]
-)
+@pytest.mark.parametrize("images", [torch.randn(4, 3, 8, 8), torch.full((4, 1, 8, 8), 7, dtype=torch.uint8)])
 def test_grid_of_normalised_and_of_byte_images(images: Tensor) -> None:
     grid = image_grid(images)
     assert grid is not None

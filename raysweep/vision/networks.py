@@ -140,7 +140,7 @@ def _own_class(name: str) -> Any:
         raise TrainableError(f"network {name!r}: {path} cannot be imported: {_text(error)}") from error
     if not hasattr(module, attribute):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
-        raise unknown(f"class in {path}", attribute, classes)
+        raise unknown(f"class in {path}:", attribute, classes)
     return getattr(module, attribute)
 
 

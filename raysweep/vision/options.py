@@ -14,15 +14,17 @@ from raysweep.errors import TrainableError
 Check = Callable[[str, Any], Any]  # (key, value) -> the value to use; raises TrainableError
 
 DEVICES = ("auto", "cpu", "cuda")
+SHOWN = 25  # names in an error, of which torchvision has 80
 OPTIMIZER_KEYS = ("lr", "weight_decay", "momentum")  # may stand at the top or in the optimizer's group
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> TrainableError:
-    """The error for a name that is none of `known`; it tells the nearest, or all of them."""
-    names = sorted(known)
-    near = get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    return TrainableError(f"unknown {what} {name!r}; {hint}")
+    """The error for a name that is none of `known`; it tells the nearest, or what there is."""
+    names = {known_name.lower(): known_name for known_name in sorted(known)}
+    near = get_close_matches(str(name).lower(), names, n=1)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    shown = f"there are {', '.join(list(names.values())[:SHOWN])}{more}"
+    return TrainableError(f"unknown {what} {name!r}; {f'did you mean {names[near[0]]!r}?' if near else shown}")
 
 
 def _integer(minimum: int, maximum: float = math.inf) -> Check:

@@ -71,7 +71,7 @@ def export(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
     """Write a trained network to one file, the weights with what is needed to build it again.
 
     The file is either the old one or the whole new one, never a part. torch.load(weights_only=True)
-    takes it; it is `{"network": ..., "weights": ...}`.
+    takes it; it is `{"network": ..., "weights": ...}`, as in `raysweep best RUN --export`.
 
     Args:
         checkpoint: what load() takes.
@@ -130,8 +130,8 @@ def _parts(path: Path) -> tuple[Description, dict[str, Tensor]]:
     if not path.is_file():
         raise TrainableError(f"there is no {path}; give a checkpoint's folder or an exported file")
     exported = _read(path)
-    if not isinstance(exported, dict) or set(exported) != {"network", "weights"}:
-        raise TrainableError(f"{path} was not written by raysweep.vision.export")
+    if not isinstance(exported, dict) or not {"network", "weights"} <= set(exported):
+        raise TrainableError(f"{path} holds no network and its weights, as an exported file does")
     return Description.from_json(exported["network"], path), exported["weights"]
 
 

@@ -144,7 +144,7 @@ def make_optimizer(network: nn.Module, options: Options) -> Optimizer:
     }
     for key in arguments:
         if key not in takes:
-            raise unknown(f"argument of optimizer {name!r}", key, takes)
+            raise unknown(f"argument of optimizer {name!r}:", key, takes)
     try:
         made: Optimizer = known[name](network.parameters(), **arguments)
     except (TypeError, ValueError, RuntimeError) as error:

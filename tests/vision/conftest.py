@@ -4,6 +4,7 @@ import gzip
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     return FakeSession(tmp_path, monkeypatch)
 
 
-def idx(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def idx(array: np.ndarray[Any, Any]) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 

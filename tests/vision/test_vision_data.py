@@ -138,9 +138,7 @@ def test_limit_takes_the_first_samples() -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_mnist_family_is_found_in_data_dir(
-    zipped: bool, tmp_path: Path, write_idx: Callable[..., None]
-) -> None:
+def test_mnist_family_is_found_in_data_dir(zipped: bool, tmp_path: Path, write_idx: Callable[..., None]) -> None:
     write_idx(tmp_path / "KMNIST" / "raw", zipped)
     found = DataSet.load(Options(dataset="kmnist", data_dir=str(tmp_path)))
     assert (len(found.train), len(found.validation), found.classes[0]) == (60, 20, "o")
@@ -201,7 +199,7 @@ def test_missing_data_set_without_a_package(
 
 def test_data_dir_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    with pytest.raises(TrainableError, match="failed now: .*data"):
+    with pytest.raises(TrainableError, match=r"failed now: .*data"):
         DataSet.load(Options(dataset="mnist", data_dir=str(tmp_path / "data")))
 
 
@@ -246,9 +244,7 @@ def test_concurrent_trials_download_once(
         (b"\x00\x00\x08\x01\x00\x00\x00\x02ab", "do not belong together"),
     ],
 )
-def test_broken_files_are_named(
-    content: bytes, message: str, tmp_path: Path, write_idx: Callable[..., None]
-) -> None:
+def test_broken_files_are_named(content: bytes, message: str, tmp_path: Path, write_idx: Callable[..., None]) -> None:
     write_idx(tmp_path / "MNIST" / "raw", zipped=False)
     (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(TrainableError, match=message):

@@ -158,7 +158,7 @@ def test_own_network_from_the_working_directory(name: str, own: Path) -> None:
     ("name", "message"),
     [
         ("nett.py:Plain", "network 'nett.py:Plain': there is no file /.*/nett.py"),
-        ("net.py:Plane", "unknown class in .*net.py 'Plane'; did you mean 'Plain'?"),
+        ("net.py:Plane", "unknown class in .*net.py: 'Plane'; did you mean 'Plain'?"),
         ("net.py:Demanding", "cannot be constructed: TypeError: .*'width'"),
         ("net.py:Raising", "takes no images of 28x28 pixels and 1 channel: ValueError: not today"),
         ("net.py:Pair", "scores of shape .N, 10., one for each class; for one image it gave tuple"),

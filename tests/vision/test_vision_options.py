@@ -12,7 +12,7 @@ from raysweep.errors import TrainableError
 from raysweep.vision import train
 from raysweep.vision.options import Options
 
-BAD = [
+BAD: list[tuple[dict[str, Any], str]] = [
     ({"batchsize": 10}, "unknown key 'batchsize'; did you mean 'batch_size'?"),
     ({"learning": 10}, "unknown key 'learning'"),
     ({"xyz": 1}, "unknown key 'xyz'; there are batch_size, data_dir"),
@@ -40,7 +40,7 @@ BAD = [
     ({"lr": True}, "lr must be a number"),
     ({"weight_decay": None}, "weight_decay must be a number"),
     ({"momentum": -1}, "momentum must be a number"),
-    ({"momentum": 0.9}, "unknown argument of optimizer 'adam' 'momentum'"),
+    ({"momentum": 0.9}, "unknown argument of optimizer 'adam': 'momentum'"),
     ({"batch_size": 0}, "batch_size must be a whole number, 1 or more; it is 0"),
     ({"batch_size": 10.5}, "batch_size must be a whole number, 1 or more; it is 10.5"),
     ({"batch_size": True}, "batch_size must be a whole number"),
@@ -53,7 +53,7 @@ BAD = [
     ({"optimizer": {"momentum": 0.9}}, "optimizer must be a name"),
     ({"optimizer": "adamm"}, "unknown optimizer 'adamm'; did you mean 'adam'?"),
     ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
-    ({"optimizer": {"name": "sgd", "nestrov": True}}, "unknown argument of optimizer 'sgd' 'nestrov'; did you"),
+    ({"optimizer": {"name": "sgd", "nestrov": True}}, "unknown argument of optimizer 'sgd': 'nestrov'; did you"),
     ({"optimizer": {"name": "sgd", "nesterov": True}}, "optimizer 'sgd' cannot be made of .*Nesterov"),
     ({"optimizer": {"name": "adam", "betas": 3}}, "optimizer 'adam' cannot be made of"),
     ({"optimizer": {"name": "sgd", "lr": -1}}, r"optimizer\.lr must be a number, 0 or more; it is -1"),
