@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from raysweep.parameters import nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raysweep.reconciliation import Again
     from raysweep.results import Results
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -37,27 +39,59 @@ def entry() -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(arguments))
     try:
         return int(options.verb(options))
     except RaysweepError as error:
         print(f"raysweep: {error}", file=sys.stderr)
         return WRONG
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:  # `raysweep results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
+def _joined(arguments: list[str]) -> list[str]:
+    """`--sort-by -loss` as `--sort-by=-loss`: argparse takes -loss for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--sort-by":
+            joined[-1] = f"--sort-by={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse, naming the nearest known option where one is wrong."""
+    """argparse, naming the nearest known command or option where one is wrong."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but each command refuses for itself what it does not know."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: --"):
-            wrong = message.split()[2]
+        if message.startswith("unrecognized arguments: -"):
+            wrong = message.split()[2].partition("=")[0]
             known = [option for action in self._actions for option in action.option_strings]
             message = f"there is no option {wrong}; {nearest(wrong, known)}"
+        elif message.startswith("argument COMMAND: invalid choice: "):
+            wrong = message.split("'")[1]
+            message = f"there is no command {wrong!r}; {nearest(wrong, self._commands())}"
         print(f"raysweep: {message}\ntry: {self.prog} --help", file=sys.stderr)
         sys.exit(WRONG)
+
+    def _commands(self) -> list[str]:
+        return [name for action in self._actions if action.metavar == "COMMAND" for name in action.choices or ()]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_best(verb("best", _best, "the best trial: its configuration and where its weights are"))
     board = verb("tensorboard", _tensorboard, "TensorBoard over one run, or over all of them")
     board.add_argument("run", metavar="RUN", nargs="?", help="one run; all of --runs where it is not given")
-    board.add_argument("--port", type=int, default=6006, help="default: 6006")
+    board.add_argument("--port", type=_positive, default=6006, help="default: 6006")
     _add_runs(board)
     init = verb("init", _init, f"write a starter sweep: {' and '.join(STARTER)}")
     init.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: here")
@@ -126,6 +160,14 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_grid(parser)
     parser.add_argument("--retry-failed", action="store_true", help="run the failed trials again")
+    parser.add_argument("--retry-stopped", action="store_true", help="go on with trials that early stopping ended")
+    parser.add_argument("--fresh-code", action="store_true", help="repeat trials whose training code has changed since")
+    parser.add_argument(
+        "--max-failures",
+        metavar="N",
+        type=int,
+        help="stop after N failed trials; 0: never; default: when the first 5 all fail the same way",
+    )
     parser.add_argument("--isolate", action="store_true", help="a fresh process for each trial; slower")
 
 
@@ -136,7 +178,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("--sort-by", metavar="NAME", help="a column; -NAME for descending")
-    parser.add_argument("--top", metavar="N", type=int, help="only the first N")
+    parser.add_argument("--top", metavar="N", type=_positive, help="only the first N")
     parser.add_argument(
         "--where", metavar="CONDITION", action="append", default=[], help='such as "lr=0.1" or "accuracy>0.9"'
     )
@@ -152,7 +194,7 @@ def _add_best(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from raysweep import display, spec, sweep
+    from raysweep import display, spec, sweep, trials
 
     grid = spec.load(options.grid, options.set)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -163,15 +205,31 @@ def _run(options: argparse.Namespace) -> int:
             runs=options.runs,
             directory=options.grid.parent,
             progress=display.for_stream(sys.stderr),
-            retry_failed=options.retry_failed,
-            isolate=options.isolate,
-            limit=None if options.yes else sweep.LIMIT,
+            options=sweep.Options(
+                again=_again(options),
+                isolate=options.isolate,
+                max_failures=options.max_failures,
+                limit=None if options.yes else trials.LIMIT,
+            ),
         )
     except KeyboardInterrupt:
         print(f"interrupted; the state is saved, and the same command goes on: {_command()}", file=sys.stderr)
         return INTERRUPTED
     _tell(results, time.monotonic() - started, options.json)
-    return FAILED if results.failed else 0
+    if results.failed:
+        return FAILED
+    return 0 if all(trial.state.is_finished for trial in results.trials) else INTERRUPTED
+
+
+def _again(options: argparse.Namespace) -> frozenset[Again]:
+    from raysweep.reconciliation import Again
+
+    asked = {
+        Again.FAILED: options.retry_failed,
+        Again.STOPPED: options.retry_stopped,
+        Again.OTHER_CODE: options.fresh_code,
+    }
+    return frozenset(again for again, wanted in asked.items() if wanted)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -197,7 +255,12 @@ def _tell(results: Results, seconds: float, as_json: bool) -> None:
     for error, trials in _grouped(results).items():
         print(f"failed: {error} ({len(trials)} trials, such as {trials[0]})", file=sys.stderr)
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"{told} in {duration(seconds)}; results in {results.directory}", file=sys.stderr)
+    print(f"{told} in {duration(seconds)}; results in {_near(results.directory)}", file=sys.stderr)
+
+
+def _near(path: Path) -> Path:
+    """The path as short as it can be written: from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _grouped(results: Results) -> dict[str, list[str]]:
@@ -220,7 +283,7 @@ def _plan(options: argparse.Namespace) -> int:
     planned = trials.plan(grid, None if options.yes else trials.LIMIT)
     locate(Reference(grid.trainable, options.grid.parent.resolve()))
     run = RunDirectory(options.runs / grid.name)
-    reconciliation = reconcile(planned, run, at_work=run.exists() and run.is_locked())
+    reconciliation = reconcile(grid, planned, run, at_work=run.exists() and run.is_locked())
     todo = {standing.trial.id for standing in reconciliation.missing()}
     if options.json:
         rows = [{"trial": s.trial.id, "name": s.trial.name, "state": s.state, "config": s.trial.config}
@@ -270,7 +333,8 @@ def _best(options: argparse.Namespace) -> int:
     metric = results.spec.metric.name
     print(f"{facts['name']}\n{metric} {facts['value']:.6g} at epoch {facts['epoch']}")
     print(_json(facts["config"]))
-    print(f"weights: {facts['weights'] or 'none: the trial saved no checkpoint'}")
+    weights = facts["weights"] and _near(Path(facts["weights"]))
+    print(f"weights: {weights or 'none: the trial saved no checkpoint'}")
     if options.export:
         print(f"exported: {options.export}")
     return 0
@@ -309,13 +373,15 @@ def _tensorboard(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    options.directory.mkdir(parents=True, exist_ok=True)
     there = [name for name in STARTER if (options.directory / name).exists()]
     if there:
         raise SpecError(f"{options.directory / there[0]}: is there already; give another DIR")
-    for name in STARTER:
-        with files("raysweep").joinpath("starter", name).open("rb") as source:
-            (options.directory / name).write_bytes(source.read())
+    try:
+        options.directory.mkdir(parents=True, exist_ok=True)
+        for name in STARTER:
+            (options.directory / name).write_bytes(files("raysweep").joinpath("starter", name).read_bytes())
+    except OSError as error:
+        raise StoreError(f"{options.directory}: cannot be written ({error.strerror}); give another DIR") from None
     print(f"wrote {' and '.join(STARTER)}; try: raysweep run {options.directory / STARTER[0]}")
     return 0
 
@@ -328,7 +394,14 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, indent=1, default=str)
+    return json.dumps(_writable(value), indent=1, default=str)
+
+
+def _writable(value: Any) -> Any:
+    """NaN and the infinities as text: JSON has none."""
+    if isinstance(value, dict):
+        return {key: _writable(member) for key, member in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _markdown(table: pd.DataFrame) -> str:

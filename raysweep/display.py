@@ -19,6 +19,7 @@ from raysweep.spec import SweepSpec
 from raysweep.trials import Trial
 
 ROWS = 20  # of running trials; a terminal is not endless
+TIMES = ("epoch_duration", "run_duration", "samples_per_second")  # a recorder's; in the history, too long for a line
 
 
 def for_stream(stream: IO[str]) -> Progress:
@@ -44,7 +45,9 @@ def duration(seconds: float) -> str:
 
 
 def number(value: object) -> str:
-    """A metric's value, short."""
+    """A value, short, and as a sweep file writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
@@ -91,7 +94,7 @@ class LineProgress(Progress):
         before = self.running[trial.id].epoch if trial.id in self.running else epoch
         super().reported(trial, epoch, seconds, metrics)
         if epoch != before:
-            told = " ".join(f"{name}={number(value)}" for name, value in metrics.items())
+            told = " ".join(f"{name}={number(value)}" for name, value in metrics.items() if name not in TIMES)
             self._say(f"{label(trial)}: epoch {epoch}: {told}")
 
     def lost(self, trial: Trial) -> None:
@@ -99,13 +102,21 @@ class LineProgress(Progress):
         super().lost(trial)
         self._say(f"{label(trial)}: its worker was lost; it will be started again")
 
-    def ended(self, trial: Trial, error: TrialError | None) -> None:
+    def halting(self, reason: str) -> None:
+        """Say that the run ends before its last trial."""
+        if self.halted is None:
+            self._say(reason)
+        super().halting(reason)
+
+    def ended(self, trial: Trial, state: State, error: TrialError | None) -> None:
         """Say how a trial ended."""
-        super().ended(trial, error)
+        super().ended(trial, state, error)
+        if not state.is_finished:
+            return
         self._finished += 1
         left = self.seconds_left()
         time_left = f", about {duration(left)} left" if left and self._finished < self._todo else ""
-        outcome = f"failed: {error}" if error else "done"
+        outcome = f"{state}: {error}" if error else str(state)
         self._say(f"{label(trial)}: {outcome} ({self._finished} of {self._todo}{time_left})")
 
 
@@ -150,9 +161,9 @@ class LiveProgress(Progress):
     def _figures(self) -> Text:
         if self.cluster is None:
             return Text("starting Ray ...", style="dim")
-        done, failed = self.counts.get(State.DONE, 0), self.counts.get(State.FAILED, 0)
-        text = Text(f"\n{done} done, {len(self.running)} running, {self.waiting} waiting")
-        text.append(f", {failed} failed", style="red" if failed else "")
+        text = Text(f"\n{self.counts[State.DONE]} done, {len(self.running)} running, {self.waiting} waiting")
+        for state in (state for state in self.counts if state is not State.DONE and self.counts[state]):
+            text.append(f", {self.counts[state]} {state}", style="red" if state.is_failure else "")
         text.append(f" of {self.total}; {self._in_use()}")
         if (left := self.seconds_left()) is not None:
             text.append(f"; about {duration(left)} left")
@@ -160,6 +171,8 @@ class LiveProgress(Progress):
             trial, value, epoch = self.best
             text.append(f"\nbest {self.spec.metric.name} {number(value)}", style="green")
             text.append(f"  {label(trial)} (epoch {epoch})")
+        if self.halted:
+            text.append(f"\n{self.halted}", style="yellow")
         if self.errors:
             trial, error = self.errors[-1]
             text.append(f"\n{label(trial)}: {str(error).splitlines()[0]}", style="red")

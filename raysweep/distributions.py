@@ -17,6 +17,7 @@ _BOUNDS: dict[str, float | None] = {"min": None, "max": None}
 _NORMAL: dict[str, float | None] = {"mu": 0.0, "sigma": 1.0}
 _BETA: dict[str, float | None] = {"a": 1.0, "b": 1.0}
 _STEP: dict[str, float | None] = {"q": 1.0}
+SMALLEST = 1e-12  # uniform numbers lie between this and 1 less this: no distribution is infinite there
 _BASES: dict[str, dict[str, float | None]] = {
     "int_uniform": _BOUNDS,
     "uniform": _BOUNDS,
@@ -84,14 +85,32 @@ def make(name: str, given: Mapping[str, object]) -> Distribution:
     for key, value in given.items():
         if key not in known:
             raise ValueError(f"{name} takes no {key!r}; it takes {_listed(known)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
             raise ValueError(f"{key} must be a number, and is {value!r}")
     missing = [key for key, default in known.items() if default is None and key not in given]
     if missing:
         raise ValueError(f"{name} needs {_listed(missing)}")
     arguments = {**known, **given}
     _check_ranges(name, arguments)
-    return Distribution(name, arguments)  # type: ignore[arg-type]  # all are numbers: checked above
+    distribution = Distribution(name, arguments)  # type: ignore[arg-type]  # all are numbers: checked above
+    _check_extremes(distribution)
+    return distribution
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def _check_extremes(distribution: Distribution) -> None:
+    try:
+        fits = all(math.isfinite(distribution.draw(u)) for u in (SMALLEST, 0.5, 1 - SMALLEST))
+    except (OverflowError, ValueError):  # exp() of too much; a step that is too small to count
+        fits = False
+    if not fits:
+        raise ValueError(f"{distribution.name} would draw numbers that are too large; bring its arguments nearer to 0")
 
 
 def _check_ranges(name: str, arguments: Mapping[str, Any]) -> None:
@@ -115,6 +134,11 @@ def _uniform(u: float, low: float, high: float) -> float:
     return low + u * (high - low)
 
 
+def _within(value: float, a: Mapping[str, float]) -> float:
+    """Rounding can leave the bounds."""
+    return min(max(value, a["min"]), a["max"])
+
+
 def _int_uniform(u: float, a: Mapping[str, float]) -> float:
     low, high = int(a["min"]), int(a["max"])
     return min(high, low + int(u * (high - low + 1)))
@@ -132,13 +156,13 @@ def _normal(u: float, a: Mapping[str, float]) -> float:
 
 _INVERSE: dict[str, Callable[[float, Mapping[str, float]], float]] = {
     "int_uniform": _int_uniform,
-    "uniform": lambda u, a: _uniform(u, a["min"], a["max"]),
+    "uniform": lambda u, a: _within(_uniform(u, a["min"], a["max"]), a),
     "log_uniform": lambda u, a: math.exp(_uniform(u, a["min"], a["max"])),
-    "log_uniform_values": lambda u, a: math.exp(_uniform(u, math.log(a["min"]), math.log(a["max"]))),
+    "log_uniform_values": lambda u, a: _within(math.exp(_uniform(u, math.log(a["min"]), math.log(a["max"]))), a),
     # X such that log(1/X) is uniform between min and max
     "inv_log_uniform": lambda u, a: math.exp(-_uniform(u, a["min"], a["max"])),
     # X such that log(1/X) is uniform between log(1/max) and log(1/min)
-    "inv_log_uniform_values": lambda u, a: math.exp(-_uniform(u, -math.log(a["max"]), -math.log(a["min"]))),
+    "inv_log_uniform_values": lambda u, a: _within(math.exp(-_uniform(u, -math.log(a["max"]), -math.log(a["min"]))), a),
     "normal": _normal,
     "log_normal": lambda u, a: math.exp(_normal(u, a)),
     "beta": _beta,

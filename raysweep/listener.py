@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -13,7 +14,7 @@ from ray.tune.result import DONE, TIME_TOTAL_S, TRAINING_ITERATION
 from raysweep.progress import Progress
 from raysweep.reconciliation import Standing
 from raysweep.records import State, TrialError, TrialRecord
-from raysweep.trainable import ERROR, METRICS
+from raysweep.trainable import ERROR, FAULT, METRICS, STATE
 
 
 class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
@@ -36,11 +37,19 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         """A trial reported, or ended."""
-        planned = self._standing(trial).trial
+        standing = self._standing(trial)
+        if result.get(FAULT):
+            self._progress.fault = result[FAULT]
         if result.get(METRICS):
-            self._progress.reported(planned, result[TRAINING_ITERATION], result[TIME_TOTAL_S], result[METRICS])
-        if result[DONE]:
-            self._progress.ended(planned, TrialError(*result[ERROR]) if result[ERROR] else None)
+            self._progress.reported(standing.trial, result[TRAINING_ITERATION], result[TIME_TOTAL_S], result[METRICS])
+        if result[STATE]:
+            error = TrialError(*result[ERROR]) if result[ERROR] else None
+            self._progress.ended(standing.trial, State(result[STATE]), error)
+        elif result[DONE] and not result[FAULT] and result[TRAINING_ITERATION]:
+            # the worker did not end it, so Tune's scheduler did, and the worker waits for what comes next
+            self._end(standing, State.STOPPED, None)
+        elif result[DONE]:
+            self._progress.ended(standing.trial, State.INTERRUPTED, None)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker was lost; Tune starts it again."""
@@ -48,16 +57,21 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker was lost, and there are no retries left."""
-        standing = self._standing(trial)
-        self._progress.ended(standing.trial, _lost(standing))
+        self._end(self._standing(trial), State.FAILED, _loss(trial))
+
+    def _end(self, standing: Standing, state: State, error: TrialError | None) -> None:
+        """Record what the driver decided, unless the trial had ended by itself."""
+        trial = standing.trial
+        record = standing.folder.record() or TrialRecord(trial.id, trial.name, "", trial.config, state)
+        if record.state in (State.RUNNING, state):
+            record = replace(record, state=error.state if error else state, error=error, ended=time.time())
+            standing.folder.write(record)
+        self._progress.ended(trial, record.state, record.error)
 
 
-def _lost(standing: Standing) -> TrialError | None:
-    """Record that a trial lost its worker once too often, unless it had ended before."""
-    trial = standing.trial
-    record = standing.folder.record() or TrialRecord(trial.id, trial.name, "", trial.config, State.RUNNING)
-    if record.state.is_finished:
-        return record.error
-    error = TrialError("WorkerLost", "the trial's process or node was lost, and there are no retries left")
-    standing.folder.write(replace(record, state=State.FAILED, error=error, ended=time.time()))
-    return error
+def _loss(trial: Any) -> TrialError:
+    """What a worker was lost of, as far as Ray knows."""
+    told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    if "OutOfMemory" in told or "running low on memory" in told:  # Ray's memory monitor ended it
+        return TrialError("MemoryError", "the node ran out of memory, and Ray ended the trial's process")
+    return TrialError("WorkerLost", "the trial's process or node was lost, and there are no retries left")

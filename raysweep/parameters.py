@@ -110,11 +110,22 @@ def _member(path: Path, value: Any) -> Iterator[Parameter]:
     if isinstance(value, list):
         yield _axis(path, value)
     elif not isinstance(value, dict):
-        yield Constant(path, _json(path, value))
+        yield Constant(path, json_value(path, value))
     elif FORM_KEYS & value.keys():
         yield from _form(path, value)
     else:
+        _check_spelling(path, value)
         yield from _members(path, value)
+
+
+def _check_spelling(path: Path, group: Mapping[str, Any]) -> None:
+    """See that {"vaules": [1, 2]} is not taken for a group with an axis of that name."""
+    for key, value in group.items():
+        meant: tuple[str, ...] = AXIS_KEYS if isinstance(value, list) else ()
+        if isinstance(value, str) and value in {*distributions.ARGUMENTS, "categorical", "constant"}:
+            meant = ("distribution",)
+        if close := difflib.get_close_matches(str(key), meant, n=1, cutoff=0.75):
+            raise ParameterError((*path, str(key)), f"did you mean {close[0]!r}? If it is a parameter, rename it")
 
 
 def _form(path: Path, form: dict[str, Any]) -> Iterator[Parameter]:
@@ -129,7 +140,7 @@ def _form(path: Path, form: dict[str, Any]) -> Iterator[Parameter]:
         )
     key, value = next(iter(form.items()))
     if key == "value":
-        yield Constant(path, _json(path, value))
+        yield Constant(path, json_value(path, value))
     elif key == "parameters":
         if not isinstance(value, dict):
             raise ParameterError(path, "'parameters' must be an object of parameters")
@@ -143,17 +154,17 @@ def _axis(path: Path, values: Any) -> Axis:
         raise ParameterError(path, f"an axis is a list of values, and is {values!r}")
     if not values:
         raise ParameterError(path, "the list is empty; give at least one value")
-    return Axis(path, tuple(_json(path, value) for value in values))
+    return Axis(path, tuple(json_value(path, value) for value in values))
 
 
 def _draw(path: Path, form: dict[str, Any]) -> Parameter:
     arguments = {key: value for key, value in form.items() if key != "distribution"}
-    name = form.get("distribution") or _implied(arguments)
+    name = form["distribution"] if "distribution" in form else _implied(arguments)
     if name == "constant":
-        return Constant(path, _json(path, _only(path, arguments, "value")))
+        return Constant(path, json_value(path, _only(path, arguments, "value")))
     if name == "categorical":
         return _categorical(path, arguments)
-    if name not in distributions.ARGUMENTS:
+    if not isinstance(name, str) or name not in distributions.ARGUMENTS:
         hint = nearest(str(name), [*distributions.ARGUMENTS, "categorical", "constant"])
         raise ParameterError(path, f"there is no distribution {name!r}; {hint}")
     try:
@@ -190,16 +201,20 @@ def _categorical(path: Path, arguments: Mapping[str, Any]) -> Parameter:
     return Draw(path, Categorical(axis.values, tuple(weights)))
 
 
-def _json(path: Path, value: Any) -> Any:
+def json_value(path: Path, value: Any) -> Any:
     """`value` if JSON can say it and it equals itself; NaN, dates and the like are refused."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ParameterError(path, f"{value!r} is no text: it has half of a character in it")
         return value
     if isinstance(value, float):
         if math.isfinite(value):
             return value
         raise ParameterError(path, f"{value} is no value: it cannot be compared or written; use null or a word")
     if isinstance(value, list):
-        return [_json(path, item) for item in value]
+        return [json_value(path, item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _json(path, item) for key, item in value.items()}
+        return {str(key): json_value(path, item) for key, item in value.items()}
     raise ParameterError(path, f"{value!r} is a {type(value).__name__}; use a number, text, true, false or null")

@@ -54,6 +54,17 @@ class Progress:
         self.errors: list[tuple[Trial, TrialError]] = []
         self.best: tuple[Trial, float, int] | None = None
         self.cluster: Cluster | None = None
+        self.fault: str | None = None  # why the sweep cannot go on
+        self.halted: str | None = None  # why the run ends before its last trial
+
+    @property
+    def ended_count(self) -> int:
+        """How many trials have ended in this run."""
+        return len(self.durations)
+
+    def halting(self, reason: str) -> None:
+        """The run ends before its last trial."""
+        self.halted = reason
 
     def __enter__(self) -> Progress:
         return self
@@ -66,7 +77,7 @@ class Progress:
         self.spec = spec
         self.total, self.waiting = len(reconciliation.standings), todo
         counts = reconciliation.counts()
-        self.counts = {state: counts.get(state, 0) for state in (State.DONE, State.FAILED)}
+        self.counts = {state: counts.get(state, 0) for state in State if state.is_finished}
 
     def connected(self, cluster: Cluster, slots: int) -> None:
         """Ray is there, and runs `slots` trials at once."""
@@ -98,13 +109,15 @@ class Progress:
         if self.running.pop(trial.id, None):
             self.waiting += 1
 
-    def ended(self, trial: Trial, error: TrialError | None) -> None:
-        """A trial is done, or failed with `error`."""
+    def ended(self, trial: Trial, state: State, error: TrialError | None) -> None:
+        """A trial has ended in `state`, or waits for the next run where that is INTERRUPTED."""
         running = self.running.pop(trial.id, None)
         if running is None:
             return
+        if not state.is_finished:
+            self.waiting += 1
+            return
         self.durations.append(running.elapsed)
-        state = State.FAILED if error else State.DONE
         self.counts[state] = self.counts.get(state, 0) + 1
         if error:
             self.errors.append((trial, error))

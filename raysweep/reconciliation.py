@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from raysweep.records import State, TrialRecord
+from raysweep.spec import SweepSpec, flat, reached
 from raysweep.store import RunDirectory, TrialFolder
 from raysweep.trials import Trial
+
+
+class Again(StrEnum):
+    """Which finished trials a run starts again, when it is asked to."""
+
+    FAILED = "failed"  # and those out of memory; they go on from their last checkpoint
+    STOPPED = "stopped"  # by early stopping; they go on from their last checkpoint
+    OTHER_CODE = "other code"  # trained by source code that has changed since; they start afresh
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,11 @@ class Standing:
     state: State
     record: TrialRecord | None
 
+    def has_other_code(self, code: str | None) -> bool:
+        """Whether it was trained, or begun, by source code with another fingerprint."""
+        known = self.record.code if self.record and self.state is not State.NEW else None
+        return known is not None and code is not None and known != code
+
 
 @dataclass(frozen=True)
 class Reconciliation:
@@ -44,16 +59,33 @@ class Reconciliation:
         """How many trials stand where."""
         return Counter(standing.state for standing in self.standings)
 
-    def missing(self, retry_failed: bool = False) -> list[Standing]:
-        """The trials that a run would start."""
-        return [s for s in self.standings if not s.state.is_finished or (retry_failed and s.state is State.FAILED)]
+    def missing(self, again: frozenset[Again] = frozenset(), code: str | None = None) -> list[Standing]:
+        """The trials that a run would start.
+
+        Args:
+            again: which finished ones it starts as well.
+            code: the present fingerprint of the training function's source.
+        """
+
+        def wanted(standing: Standing) -> bool:
+            return (
+                not standing.state.is_finished
+                or (Again.FAILED in again and standing.state.is_failure)
+                or (Again.STOPPED in again and standing.state is State.STOPPED)
+                or (Again.OTHER_CODE in again and standing.has_other_code(code))
+            )
+
+        return [standing for standing in self.standings if wanted(standing)]
 
 
-def reconcile(trials: Sequence[Trial], run: RunDirectory, at_work: bool = False) -> Reconciliation:
+def reconcile(
+    spec: SweepSpec, trials: Sequence[Trial], run: RunDirectory, at_work: bool = False
+) -> Reconciliation:
     """Hold a plan against a run directory.
 
     Args:
-        trials: the plan.
+        spec: the sweep.
+        trials: its plan.
         run: the run directory, which need not be there.
         at_work: whether a run is at work there now, so that a trial recorded as running does run.
 
@@ -61,14 +93,27 @@ def reconcile(trials: Sequence[Trial], run: RunDirectory, at_work: bool = False)
         StoreError: a trial's record is damaged or newer than this raysweep.
     """
     folders = run.folders()
-    standings = tuple(_standing(t, folders.pop(t.id, run.trial(t.name)), at_work) for t in trials)
+    standings = tuple(_standing(spec, t, folders.pop(t.id, run.trial(t.name)), at_work) for t in trials)
     dropped = tuple(folder for folder in folders.values() if folder.holds_trial())
     return Reconciliation(standings, dropped)
 
 
-def _standing(trial: Trial, folder: TrialFolder, at_work: bool) -> Standing:
+def _standing(spec: SweepSpec, trial: Trial, folder: TrialFolder, at_work: bool) -> Standing:
     record = folder.record()
     state = record.state if record else State.NEW
     if state is State.RUNNING and not at_work:
         state = State.INTERRUPTED
+    if record and state is State.DONE and _asks_for_more(spec, trial, record):
+        state = State.EXTENDED
     return Standing(trial, folder, state, record)
+
+
+def _asks_for_more(spec: SweepSpec, trial: Trial, record: TrialRecord) -> bool:
+    """Whether the sweep file now wants a done trial to be trained for longer."""
+    if record.limit is not None:
+        limit = spec.limits.get(record.limit.name)
+        return limit is None or not reached(record.limit.value, limit)
+    if spec.continued is None:
+        return False
+    wanted, had = (flat(config).get(spec.continued) for config in (trial.config, record.config))
+    return isinstance(wanted, (int, float)) and isinstance(had, (int, float)) and wanted > had

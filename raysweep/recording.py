@@ -6,23 +6,29 @@ appended, and older checkpoints go only after that.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+from raysweep.deadline import Deadline
 from raysweep.errors import StoreError
-from raysweep.records import Report, State, TrialError, TrialRecord
+from raysweep.records import Reached, Report, State, TrialError, TrialRecord
 from raysweep.reporting import TrialContext
-from raysweep.spec import Metric, flat
+from raysweep.spec import Metric, flat, reached
 from raysweep.store import TrialFolder, write_text
 from raysweep.tensorboard import EventLog
 
 PATIENCE = 30.0  # seconds to wait for the worker of a killed run to let go of a trial's folder
+GRACE = 1.0  # seconds, and two epochs, that a trial may take to report after its time is up
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Job:
         trainable: the sweep file's text, and `directory` what it is relative to.
         metric, goal: what trials are compared by.
         stop: limits of "epoch", "time" (seconds) and metrics, each as (comparison, number).
+        keep_last: how many of the last checkpoints are kept, beside the best.
+        code: the fingerprint of the training function's source.
         threads: of torch and OpenMP.
         seed: what the random generators start from.
     """
@@ -48,6 +56,8 @@ class Job:
     metric: str
     goal: str
     stop: dict[str, tuple[str, float]]
+    keep_last: int
+    code: str | None
     threads: int
     seed: int
 
@@ -59,34 +69,49 @@ class Recording:
         job: the trial.
 
     Raises:
-        StoreError: another process is still writing to the folder.
+        StoreError: the folder cannot be written, or another process is still writing to it.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.folder = TrialFolder(Path(job.folder))
-        self.folder.path.mkdir(parents=True, exist_ok=True)
         self._metric = Metric(name=job.metric, goal=job.goal)  # type: ignore[arg-type]  # from a checked file
+        self.fault: StoreError | None = None  # what kept the training function's thread from writing
+        self._guard = threading.RLock()  # the deadline has its own thread
+        self._deadline: Deadline | None = None
         self._lock = _locked(self.folder.path)
-        self.record = self._started()
-        if self.record.state.is_finished:
-            return
-        reports = self._resumable()
-        self._open(reports)
-
-    def _started(self) -> TrialRecord:
-        """The record of this attempt; unchanged where an earlier attempt of this run finished it."""
         before = self.folder.record()
-        if before is not None and before.state.is_finished:
-            return before
+        self.is_over = before is not None and before.state.is_finished  # by an attempt whose worker was lost
+        self.record = before if before is not None and self.is_over else self._started(before)
+        reports = self.folder.reports() if self.is_over else self._resumable()
+        self.last: Report | None = reports[-1] if reports else None
+        self.best = self._metric.best(reports)
+        if not self.is_over:
+            self.storing(lambda: self._open(reports))
+
+    def storing(self, write: Callable[[], Value]) -> Value:
+        """Write something; that it cannot be written is no failure of the trial's.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        try:
+            return write()
+        except (OSError, ValueError) as error:  # the latter from a file that a full disk has closed
+            reason = getattr(error, "strerror", None) or str(error)
+            raise StoreError(f"{self.folder.path}: cannot be written: {reason}") from error
+
+    def _started(self, before: TrialRecord | None) -> TrialRecord:
         job = self.job
+        goes_on = before is not None and before.state is not State.NEW
         return TrialRecord(
             id=job.id,
             name=job.name,
             trainable=job.trainable,
             config=job.config,
             state=State.RUNNING,
-            attempts=before.attempts + 1 if before and before.state is not State.NEW else 1,
+            code=before.code if before is not None and goes_on else job.code,
+            attempts=before.attempts + 1 if before is not None and goes_on else 1,
             started=time.time(),
             host=platform.node(),
             pid=os.getpid(),
@@ -101,16 +126,17 @@ class Recording:
         return reports
 
     def _open(self, reports: list[Report]) -> None:
-        self.best = self._metric.best(reports)
-        self.last: Report | None = reports[-1] if reports else None
         if not reports:
             self.folder.clear()
         self.folder.keep_reports(reports)
+        self.folder.error_file.unlink(missing_ok=True)
         self.folder.write(self.record)
         self._results: IO[str] = self.folder.result_file.open("a", encoding="utf-8")
         self.output: IO[str] = self.folder.output_file.open("a", buffering=1, encoding="utf-8")
         self.events = EventLog(self.folder.path, self.epoch or None)
         self.events.session_start(flat(self.job.config), self.folder.path.name)
+        if (left := self._time_left()) is not None:
+            self._deadline = Deadline(left, self._expire)
 
     @property
     def epoch(self) -> int:
@@ -128,48 +154,68 @@ class Recording:
         run_duration = self.last.run_duration if self.last else 0.0
         return TrialContext(self.job.id, self.folder.path, self.events, self.epoch, run_duration)
 
-    def add(self, metrics: Mapping[str, float | str], duration: float, checkpoint: str | None) -> Report:
-        """Record one report.
+    def add(self, metrics: Mapping[str, float | str], duration: float, checkpoint: str | None) -> None:
+        """Record one report, and the trial's end where it reaches a limit.
 
         Args:
             metrics: as reported.
             duration: of the epoch, in seconds.
             checkpoint: the folder of the checkpoint that came with it.
+
+        Raises:
+            StoreError: it cannot be written.
         """
         total = duration + (self.last.run_duration if self.last else 0.0)
         report = Report(self.epoch + 1, time.time(), duration, total, metrics, checkpoint)
+        with self._guard:
+            if self.is_over:
+                return
+            self.storing(lambda: self._append(report))
+            if (limit := self._limit(report)) is not None:
+                self.finish(self.missing_metric(), limit=limit)
+            elif self._deadline is not None:
+                self._deadline.move((self._time_left() or 0.0) + GRACE + 2 * duration)
+
+    def _append(self, report: Report) -> None:
         self._results.write(report.to_json() + "\n")
         self._results.flush()
         self.last = report
         self.best = self._metric.best([self.best, report] if self.best else [report])
-        if checkpoint:
-            kept = (report.checkpoint, self.best.checkpoint if self.best else None)
-            self.folder.prune_checkpoints(name for name in kept if name)
-        scalars = {name: value for name, value in metrics.items() if not isinstance(value, str)}
+        if report.checkpoint:
+            kept = [path.name for path in self.folder.checkpoints()][-self.job.keep_last :]
+            self.folder.prune_checkpoints([*kept, self.best.checkpoint or ""] if self.best else kept)
+        scalars = {name: value for name, value in report.metrics.items() if not isinstance(value, str)}
         self.events.scalars(scalars, report.epoch)
-        return report
 
-    def limit(self) -> str | None:
-        """The limit of `stop` that the last report reached."""
-        if self.last is None:
-            return None
-        epoch = self.last.epoch  # Ray Tune calls it training_iteration
-        known = {
-            **self.last.metrics,
-            "epoch": epoch,
-            "training_iteration": epoch,
-            "time": self.last.run_duration,
-        }
-        for name, (comparison, bound) in self.job.stop.items():
-            value = known.get(name)
-            if not isinstance(value, (int, float)):
-                continue
-            if value >= bound if comparison == ">=" else value <= bound:
-                return name
+    def _limit(self, report: Report) -> Reached | None:
+        """The limit of `stop` that a report reaches."""
+        # Ray Tune's name for the epoch is understood, too
+        known = {"epoch": report.epoch, "training_iteration": report.epoch, "time": report.run_duration}
+        for name, limit in self.job.stop.items():
+            value = {**report.metrics, **known}.get(name)
+            if isinstance(value, (int, float)) and reached(value, limit):
+                return Reached(name, value)
         return None
 
+    def _time_left(self) -> float | None:
+        if "time" not in self.job.stop:
+            return None
+        return self.job.stop["time"][1] - (self.last.run_duration if self.last else 0.0)
+
+    def _expire(self) -> None:
+        """End a trial that has not reported for too long; only its process can be ended, so that goes."""
+        with self._guard:
+            if self.is_over:
+                return
+            seconds = self.job.stop["time"][1]
+            if self.last is None:
+                self.finish(TrialError("TimeLimit", f"nothing was reported within {seconds:g} s (stop.time)"))
+            else:
+                self.finish(self.missing_metric(), limit=Reached("time", seconds))
+            os._exit(1)
+
     def missing_metric(self) -> TrialError | None:
-        """What is wrong with the reports as a whole, when the training function has returned."""
+        """What is wrong with the reports as a whole, when there will be no more."""
         if self.last is None:
             return TrialError("NoReport", "the training function returned without reporting; call raysweep.report()")
         if self.best is None:
@@ -177,30 +223,64 @@ class Recording:
             return TrialError("MetricMissing", f"the metric {self.job.metric!r} was never reported; reported: {told}")
         return None
 
-    def finish(self, error: TrialError | None = None, traceback: str = "") -> None:
-        """Record the trial's end; does nothing where it has one."""
-        if self.record.state.is_finished:
-            return
+    def finish(self, error: TrialError | None = None, traceback: str = "", limit: Reached | None = None) -> None:
+        """Record the trial's end; does nothing where it has one.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        with self._guard:
+            if self.is_over:
+                return
+            self.storing(lambda: self._finish(error, traceback, limit))
+            self.is_over = True
+
+    def _finish(self, error: TrialError | None, traceback: str, limit: Reached | None) -> None:
         if error is not None:
             write_text(self.folder.error_file, traceback or f"{error}\n")
-        state = State.FAILED if error else State.DONE
         self.events.session_end(succeeded=error is None)
         self.events.flush()
-        self.record = replace(self.record, state=state, error=error, ended=time.time())
-        self.folder.write(self.record)
+        state = error.state if error else State.DONE
+        record = replace(self.record, state=state, error=error, limit=limit, ended=time.time())
+        self.folder.write(record)
+        self.record = record
+
+    def interrupt(self) -> None:
+        """Record that the trial waits for the next run, where it goes on from its last checkpoint.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        with self._guard:
+            if not self.is_over:
+                self.record = replace(self.record, state=State.INTERRUPTED, ended=time.time())
+                self.storing(lambda: self.folder.write(self.record))
+                self.is_over = True
 
     def close(self) -> None:
         """Let go of the folder, whether the trial has ended or not."""
+        if self._deadline is not None:
+            self._deadline.cancel()
         if hasattr(self, "events"):
-            self.events.close()
-            self._results.close()
-            self.output.close()
+            for close in (self._close_events, self._results.close, self.output.close):
+                with contextlib.suppress(OSError):  # a full disk; what counts was told when it was written
+                    close()
         os.close(self._lock)
+
+    def _close_events(self) -> None:
+        record = self.record if self.is_over else self.folder.record()
+        if not self.is_over and record is not None and record.state is State.STOPPED:
+            self.events.session_end(succeeded=True)  # early stopping is decided, and recorded, by the driver
+        self.events.close()
 
 
 def _locked(path: Path) -> int:
-    """A lock on a trial's folder; it goes with the process."""
-    handle = os.open(path, os.O_RDONLY)
+    """A lock on a trial's folder, which is made where it is missing; it goes with the process."""
+    try:
+        path.mkdir(exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

@@ -20,13 +20,21 @@ class State(StrEnum):
     NEW = "new"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
+    EXTENDED = "extended"  # done, but the sweep file now asks for more epochs or has another limit
     DONE = "done"
+    STOPPED = "stopped"  # by early stopping
     FAILED = "failed"
+    OUT_OF_MEMORY = "out of memory"
 
     @property
     def is_finished(self) -> bool:
         """Whether `run` leaves such a trial alone."""
-        return self in (State.DONE, State.FAILED)
+        return self in (State.DONE, State.STOPPED) or self.is_failure
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether such a trial ended with an error."""
+        return self in (State.FAILED, State.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,22 @@ class TrialError:
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
 
+    @property
+    def state(self) -> State:
+        """What a trial with this error is: out of memory, or failed."""
+        memory = self.type in ("MemoryError", "OutOfMemoryError") or any(
+            text in self.message for text in ("CUDA out of memory", "can't allocate memory")  # both torch's
+        )
+        return State.OUT_OF_MEMORY if memory else State.FAILED
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The limit of `stop` that ended a trial, and the value that reached it."""
+
+    name: str
+    value: float
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -53,6 +77,8 @@ class TrialRecord:
         id, name, trainable, config: as planned.
         state: RUNNING from its start until it ends.
         error: why it failed.
+        limit: which limit of `stop` ended it.
+        code: the fingerprint of the training function's source, of the first attempt.
         attempts: how often it was started.
         started, ended: seconds since 1970, of the last attempt.
         host, pid: where the last attempt ran.
@@ -64,6 +90,8 @@ class TrialRecord:
     config: Mapping[str, Any]
     state: State
     error: TrialError | None = None
+    limit: Reached | None = None
+    code: str | None = None
     attempts: int = 1
     started: float | None = None
     ended: float | None = None
@@ -87,9 +115,12 @@ class TrialRecord:
         if version > FORMAT:
             raise ValueError(f"was written by a newer raysweep (format {version}; this one knows {FORMAT})")
         try:
-            error = raw.pop("error", None)
-            state = State(raw.pop("state"))
-            return cls(**raw, state=state, error=TrialError(**error) if error else None)
+            error, limit = raw.pop("error", None), raw.pop("limit", None)
+            return cls(
+                **raw | {"state": State(raw["state"])},
+                error=TrialError(**error) if error else None,
+                limit=Reached(**limit) if limit else None,
+            )
         except (KeyError, TypeError) as problem:
             raise ValueError(f"is no record of a trial: {problem}") from None
 
@@ -136,6 +167,9 @@ class Report:
         try:
             raw = json.loads(line)
             raw["metrics"] = {name: _SPECIAL.get(value, value) for name, value in raw["metrics"].items()}
+            for name, kind in (("epoch", int), ("epoch_duration", (int, float)), ("run_duration", (int, float))):
+                if not isinstance(raw[name], kind):
+                    raise TypeError(f"{name} is {raw[name]!r}")
             return cls(**raw)
         except (KeyError, TypeError, AttributeError) as problem:
             raise ValueError(f"is no report: {problem}") from None

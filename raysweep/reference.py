@@ -109,13 +109,26 @@ def _check_name(reference: Reference, source: Path) -> None:
 
 def _names(tree: ast.Module) -> Iterator[str]:
     """The names that a module defines, at its top level or within its ifs and trys."""
-    for node in ast.walk(tree):
+    for node in _outside_functions(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
+        elif isinstance(node, ast.Global):
+            yield from node.names
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from (alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
+
+
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            yield from (inner for inner in ast.walk(node) if isinstance(inner, ast.Global))
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def load(reference: Reference) -> Callable[..., Any]:
@@ -171,7 +184,7 @@ def _check_callable(reference: Reference, target: object) -> None:
         if not hasattr(target, "step"):
             raise TrainableError(f"trainable: {reference.text} is a class, but not a ray.tune.Trainable (no step())")
         return
-    if inspect.iscoroutinefunction(target):
+    if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
         raise TrainableError(f"trainable: {reference.text} is async; write a plain function train(config)")
     try:
         inspect.signature(target).bind({})

@@ -15,7 +15,7 @@ from raysweep.errors import SpecError, StoreError
 from raysweep.parameters import nearest
 from raysweep.reconciliation import Standing, reconcile
 from raysweep.records import Report, State, TrialError
-from raysweep.spec import Metric, SweepSpec, check, flat
+from raysweep.spec import SweepSpec, check, flat
 from raysweep.store import SWEEP, RunDirectory
 from raysweep.trials import plan, varying
 
@@ -102,7 +102,7 @@ class Results:
     @property
     def failed(self) -> list[TrialResult]:
         """The trials that failed."""
-        return [trial for trial in self.trials if trial.state is State.FAILED]
+        return [trial for trial in self.trials if trial.state.is_failure]
 
     @property
     def best(self) -> TrialResult:
@@ -268,14 +268,14 @@ def read(run: RunDirectory) -> Results:
         trials = plan(spec, limit=None)
     except (SpecError, KeyError) as error:
         raise StoreError(f"{run.path / SWEEP}: {error}; running the sweep file again writes it anew") from None
-    reconciliation = reconcile(trials, run, at_work=run.is_locked())
-    results = [_result(standing, spec.metric) for standing in reconciliation.standings]
+    reconciliation = reconcile(spec, trials, run, at_work=run.is_locked())
+    results = [_result(standing, spec) for standing in reconciliation.standings]
     return Results(run.path, spec, results, [folder.path for folder in reconciliation.dropped])
 
 
-def _result(standing: Standing, metric: Metric) -> TrialResult:
+def _result(standing: Standing, spec: SweepSpec) -> TrialResult:
     trial = standing.trial
-    reports = tuple(standing.folder.reports()) if standing.state is not State.NEW else ()
+    reports = tuple(_asked_for(standing, spec)) if standing.state is not State.NEW else ()
     return TrialResult(
         number=trial.number,
         id=trial.id,
@@ -284,9 +284,16 @@ def _result(standing: Standing, metric: Metric) -> TrialResult:
         state=standing.state,
         error=standing.record.error if standing.record else None,
         reports=reports,
-        best=metric.best(reports),
+        best=spec.metric.best(reports),
         path=standing.folder.path,
     )
+
+
+def _asked_for(standing: Standing, spec: SweepSpec) -> Iterable[Report]:
+    """A trial's reports, less epochs that the sweep file no longer asks for."""
+    reports = standing.folder.reports()
+    epochs = flat(standing.trial.config).get(spec.continued) if spec.continued == "epochs" else None
+    return reports if epochs is None else [report for report in reports if report.epoch <= epochs]
 
 
 def _metrics(report: Report) -> dict[str, float | str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from raysweep.errors import SpecError
-from raysweep.parameters import Axis, Constant, Draw, Parameter, ParameterError, dotted, nearest, parse
+from raysweep.parameters import Axis, Constant, Draw, Parameter, ParameterError, dotted, json_value, nearest, parse
 from raysweep.records import Report
 
 Problem = tuple[str, str]  # the key's path in the file, and what is wrong there
@@ -24,7 +24,7 @@ FOREIGN = {
     "command": 'raysweep calls a function, not a command: write "trainable": "train.py:train"',
     "project": "runs are grouped by folder here: use --runs DIR, and remove this line",
     "entity": "there is no account here: remove this line",
-    "early_terminate": 'remove this line, or give a limit with "stop"',
+    "early_terminate": 'write "early_stopping": {"type": "asha"}',
     "num_samples": 'write "samples"',
     "param_space": 'write "parameters"',
     "config": 'write "parameters"',
@@ -86,15 +86,30 @@ class Metric(_Model):
 class Resources(_Model):
     """What one trial occupies while it runs."""
 
-    cpu: float = Field(1, ge=0, description="CPUs; also the number of threads of a trial")
-    gpu: float = Field(0, ge=0, description="GPUs; a fraction shares one between trials")
+    cpu: float = Field(default=1, ge=0, allow_inf_nan=False, description="CPUs; also the number of threads of a trial")
+    gpu: float = Field(default=0, ge=0, allow_inf_nan=False, description="GPUs; a fraction shares one between trials")
 
     @field_validator("gpu")
     @classmethod
     def _whole_above_one(cls, gpu: float) -> float:
         if gpu > 1 and gpu != int(gpu):
-            raise ValueError(f"above 1 it must be a whole number (Ray splits one GPU, not two), and is {gpu}")
+            raise ValueError("above 1 it must be a whole number (Ray splits one GPU, not two)")
         return gpu
+
+
+class Checkpoints(_Model):
+    """Which of a trial's checkpoints are kept; the best one, by the metric, always is."""
+
+    last: int = Field(1, ge=1, description="how many of the last ones")
+
+
+class EarlyStopping(_Model):
+    """Stops trials that do worse than others, by Ray Tune's schedulers."""
+
+    type: Literal["asha", "median", "hyperband"]
+    grace: int = Field(1, ge=1, description="epochs that every trial gets")
+    reduction: int = Field(4, ge=2, description="of asha and hyperband: one in so many goes on")
+    max_epochs: int | None = Field(None, ge=1, description="of asha and hyperband: the parameter epochs")
 
 
 class SweepSpec(_Model):
@@ -114,10 +129,19 @@ class SweepSpec(_Model):
     sweep_seed: int = Field(0, ge=0, description="what the random draws, and trials without a seed, start from")
     zip: list[list[str]] = Field([], description="groups of axes that advance together")
     exclude: list[dict[str, Any]] = Field([], description="drop each combination that matches all of one entry")
-    resources: Resources = Field(default_factory=lambda: Resources())
+    resources: Resources = Field(default_factory=Resources)
     max_concurrent: int | None = Field(None, ge=1, description="at most this many trials at once")
     stop: dict[str, float | str] = Field(
         {}, description='per trial: "epoch", "time" ("10m"), a metric\'s limit, also as "<= 0.1"'
+    )
+    early_stopping: EarlyStopping | None = Field(None, description="stop trials that do worse than others")
+    budget: float | str | None = Field(None, description='time for a whole run ("2h"); then it stops as after `stop`')
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    defaults: dict[str, Any] = Field(
+        {}, description="parameter to value: what earlier trials used, before the parameter was in this file"
+    )
+    continues: str | None = Field(
+        "epochs", description="the constant that says how long to train: raising it goes on with trials that are done"
     )
     untracked: list[str] = Field([], description="constants that are not part of a trial's identity")
     retries: int = Field(1, ge=0, description="for lost workers and nodes; exceptions are not retried")
@@ -143,6 +167,23 @@ class SweepSpec(_Model):
         return self.samples or (self.run_cap if self.method == "random" and self.run_cap else 1)
 
     @property
+    def continued(self) -> str | None:
+        """The parameter that `continues` names, where it is there and has one value, a number."""
+        for parameter in self.parsed:
+            if dotted(parameter.path) == self.continues and isinstance(parameter, Constant):
+                return self.continues if isinstance(parameter.value, (int, float)) else None
+        return None
+
+    @property
+    def max_epochs(self) -> int | None:
+        """How many epochs a trial has at the most, where it is known."""
+        if self.early_stopping is not None and self.early_stopping.max_epochs:
+            return self.early_stopping.max_epochs
+        epochs = [p for p in self.parsed if p.path == ("epochs",) and not isinstance(p, Draw)]
+        values = [v for p in epochs for v in (p.values if isinstance(p, Axis) else (p.value,))]
+        return max(values) if values and all(isinstance(v, int) for v in values) else None
+
+    @property
     def limits(self) -> dict[str, tuple[str, float]]:
         """The limits of `stop` as (comparison, number), `time` in seconds."""
         return {key: self._limit(key, value) for key, value in self.stop.items()}
@@ -151,7 +192,7 @@ class SweepSpec(_Model):
         if key == "time":
             return ">=", seconds(value)
         if isinstance(value, str):
-            match = re.fullmatch(r"\s*(<=|>=)\s*(\S+)\s*", value)
+            match = re.fullmatch(r"\s*(<=|>=)\s*([-+]?[\d.]+([eE][-+]?\d+)?)\s*", value)
             if match is None:
                 raise ValueError(f'a limit is a number, or text such as "<= 0.1", and is {value!r}')
             return match[1], float(match[2])
@@ -168,12 +209,7 @@ class SweepSpec(_Model):
             yield ".".join(("parameters", *error.path)), str(error)
             return
         yield from _zip_problems(self.zip, self.axes)
-        for index, entry in enumerate(self.exclude):
-            if not entry:
-                yield f"exclude[{index}]", "is empty and would drop every trial; name at least one parameter"
-            for key in flat(entry):
-                if key not in known:
-                    yield f"exclude[{index}]", f"there is no parameter {key!r}; {nearest(key, known)}"
+        yield from _exclude_problems(self.exclude, known)
         for key in self.untracked:
             if key not in known:
                 yield "untracked", f"there is no parameter {key!r}; {nearest(key, known)}"
@@ -182,6 +218,18 @@ class SweepSpec(_Model):
                     "untracked",
                     f"{key!r} varies, and only a constant can be left out of a trial's identity",
                 )
+        for key in self.defaults:
+            if key not in known:
+                yield f"defaults.{key}", f"there is no parameter {key!r}; {nearest(key, known)}"
+        if "continues" in self.model_fields_set and self.continues and self.continued is None:
+            yield "continues", f"{self.continues!r} is no constant number among the parameters"
+        if self.budget is not None:
+            try:
+                seconds(self.budget)
+            except ValueError as error:
+                yield "budget", str(error)
+        if self.early_stopping is not None and self.early_stopping.type != "median" and not self.max_epochs:
+            yield "early_stopping", 'needs "max_epochs", since there is no parameter epochs to tell it'
         if self.samples and not self.draws:
             yield "samples", "nothing is random here; remove it, or give a parameter a distribution"
         if self.method == "random" and not (self.samples or self.run_cap):
@@ -191,6 +239,19 @@ class SweepSpec(_Model):
                 self._limit(key, value)
             except ValueError as error:
                 yield f"stop.{key}", str(error)
+
+
+def _exclude_problems(entries: Iterable[Mapping[str, Any]], known: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, entry in enumerate(entries):
+        if not entry:
+            yield f"exclude[{index}]", "is empty and would drop every trial; name at least one parameter"
+        for key, value in flat(entry).items():
+            if key not in known:
+                yield f"exclude[{index}]", f"there is no parameter {key!r}; {nearest(key, known)}"
+            try:
+                json_value((key,), value)
+            except ParameterError as error:
+                yield f"exclude[{index}].{key}", str(error)
 
 
 def _zip_problems(groups: Sequence[Sequence[str]], axes: Mapping[str, Axis]) -> Iterator[Problem]:
@@ -209,6 +270,12 @@ def _zip_problems(groups: Sequence[Sequence[str]], axes: Mapping[str, Axis]) -> 
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
             yield where, f"zipped axes must be equally long: {told}"
+
+
+def reached(value: float, limit: tuple[str, float]) -> bool:
+    """Whether a value is at or past a limit of `stop`."""
+    comparison, bound = limit
+    return value >= bound if comparison == ">=" else value <= bound
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -250,7 +317,10 @@ def check(raw: Mapping[str, Any], source: str) -> SweepSpec:
         spec = SweepSpec.model_validate(dict(raw))
         problems = list(spec.problems())
     except ValidationError as error:
-        problems = [_problem(dict(e), raw) for e in error.errors()]
+        told = [_problem(dict(e), raw) for e in error.errors()]
+        problems = list(dict(reversed(told)).items())[::-1]  # one for each key: the first branch of a union
+    except RecursionError:
+        problems = [("parameters", "are nested too deeply")]
     if problems:
         raise SpecError("\n".join(f"{source}: {key}: {message}" for key, message in problems))
     return spec
@@ -272,39 +342,65 @@ def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
     if kind == "missing":
         return where, "is missing, and must be given"
     if where == "name":
-        return where, f"{value!r} cannot name a folder; use letters, digits, '.', '_' and '-'"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return where, f"{message} (it is {json.dumps(value, default=str)})"
+        hint = "use letters, digits, '.', '_' and '-', at most 100"
+        return where, f'{_shown(value)} cannot name a folder; give a "name" to the sweep: {hint}'
+    if where == "metric" and not isinstance(value, dict):
+        return where, f'write {{"name": ..., "goal": "maximize"}}, or "minimize"; it is {_shown(value)}'
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("String should", "should")
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", message)
+    message = message.replace("a valid list", "a list").replace("a valid string", "text")
+    return where, f"{message} (it is {_shown(value)})"
+
+
+def _shown(value: object) -> str:
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except ValueError:  # a number of too many digits, or a list that holds itself
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys(model: object) -> list[str]:
-    owner: type[BaseModel] = {"metric": Metric, "resources": Resources}.get(str(model), SweepSpec)
+    owners: dict[str, type[BaseModel]] = {"metric": Metric, "resources": Resources}
+    owner = owners.get(str(model), SweepSpec)
     return [field.alias or name for name, field in owner.model_fields.items()]
 
 
 def _read(path: Path) -> Any:
-    if path.is_dir():
-        raise SpecError(f"{path}: is a directory; give a sweep file, such as {path / 'grid.json'}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except IsADirectoryError:
+        raise SpecError(f"{path}: is a directory; give a sweep file, such as {path / 'grid.json'}") from None
     except FileNotFoundError:
         raise SpecError(f"{path}: there is no such file; `raysweep init` writes one to start from") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: is no text in UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    if not text.strip():
+        raise SpecError(f"{path}: is empty; `raysweep init` writes a sweep file to start from")
     try:
         return _parse(path.suffix.lower(), text)
-    except (ValueError, RecursionError) as error:  # what json and tomllib raise derives from ValueError
+    except ValueError as error:  # what json and tomllib raise derives from it
         raise SpecError(f"{path}: {error}") from None
+    except RecursionError:
+        raise SpecError(f"{path}: is nested too deeply") from None
 
 
 def _parse(suffix: str, text: str) -> Any:
     if suffix == ".toml":
-        return tomllib.loads(text)
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"is not TOML: {error}") from None
     if suffix in (".yaml", ".yml"):
         from raysweep.yaml import parse_yaml
 
         return parse_yaml(text)
-    return json.loads(text, object_pairs_hook=_no_duplicates)
+    try:
+        return json.loads(text, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error} (sweep files in YAML end in .yaml, in TOML in .toml)") from None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -324,13 +420,18 @@ def _override(raw: dict[str, Any], text: str) -> None:
     group = raw.setdefault("parameters", {})
     new, path = name.startswith("+"), name.lstrip("+").split(".")
     for step in [*path[:-1], None]:
+        if isinstance(group, dict) and isinstance(group.get("parameters"), dict):
+            group = group["parameters"]  # W&B's way to write a group
         if not isinstance(group, dict):
             raise SpecError(f"--set {text}: {name!r} lies in something that is no group of parameters")
         key = step if step is not None else path[-1]
         if key not in group and not new:
             raise SpecError(f"--set {text}: there is no {key!r} in the file; {nearest(key, group)}; +{name} adds one")
         if step is None:
-            group[key] = _value(value)
+            try:
+                group[key] = _value(value)
+            except (ValueError, RecursionError) as error:
+                raise SpecError(f"--set {text}: {error}") from None
         else:
             group = group.setdefault(key, {})
 
@@ -338,7 +439,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
 def _value(text: str) -> Any:
     """JSON where it is JSON, a list where there are commas, and else text."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError:
         parts = text.split(",")
+        if not all(parts):
+            raise ValueError("a value is missing beside a comma") from None
         return [_value(part) for part in parts] if len(parts) > 1 else text

@@ -12,14 +12,15 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raysweep.errors import StoreError
-from raysweep.records import FORMAT, Report, State, TrialRecord
+from raysweep.records import FORMAT, Report, TrialRecord
 
 SWEEP, TRIAL, RESULT, ERROR, OUTPUT = "sweep.json", "trial.json", "result.json", "error.txt", "output.log"
+STOP = ".stop"  # asks the run at work here to stop; see RunDirectory.request_stop
 SCRATCH = ".tune"  # Ray Tune's own files while it runs; nothing in it is ever read by us
 TEMPORARY = ".tmp"
 
@@ -29,6 +30,13 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def _is_sweep(raw: object) -> bool:
+    if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+        return False
+    runs = raw.get("runs")
+    return isinstance(raw.get("spec"), dict) and isinstance(runs, list) and all(isinstance(r, dict) for r in runs)
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,12 @@ class TrialFolder:
             return TrialRecord.from_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise StoreError(f"{path}: {error}; move the folder away to run the trial anew") from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be used: {error}; move the folder away to run the trial anew") from None
 
     def write(self, record: TrialRecord) -> None:
         """Write the trial's record."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(exist_ok=True)
         write_text(self.path / TRIAL, record.to_json())
 
     def reports(self) -> list[Report]:
@@ -84,15 +92,14 @@ class TrialFolder:
         Raises:
             StoreError: a complete line is damaged.
         """
+        path = self.result_file
         try:
-            text = self.result_file.read_text(encoding="utf-8")
+            lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is incomplete
+            return [Report.from_json(line.decode()) for line in lines if line]
         except FileNotFoundError:
             return []
-        lines = text.split("\n")[:-1]  # what follows the last newline is incomplete
-        try:
-            return [Report.from_json(line) for line in lines if line]
-        except ValueError as error:
-            raise StoreError(f"{self.result_file}: {error}; move the folder away to run the trial anew") from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be used: {error}; move the folder away to run the trial anew") from None
 
     def keep_reports(self, reports: Iterable[Report]) -> None:
         """Make `reports` the only ones."""
@@ -119,6 +126,10 @@ class TrialFolder:
         for path in self.checkpoints():
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
+
+    def stop_requested(self) -> bool:
+        """Whether the run that this trial belongs to was asked to stop."""
+        return (self.path.parent / STOP).exists()
 
     def clear(self) -> None:
         """Forget what the trial did, but not its record."""
@@ -159,11 +170,11 @@ class RunDirectory:
             raise StoreError(f"{self.path}: no sweep was run here ({SWEEP} is missing)") from None
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: cannot be read: {error}; running the sweep file again writes it anew") from None
-        if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+        if isinstance(raw, dict) and isinstance(version := raw.get("format"), int) and version > FORMAT:
+            raise StoreError(f"{path}: was written by a newer raysweep (format {version}; this one knows {FORMAT})")
+        if not _is_sweep(raw):
             raise StoreError(f"{path}: is no record of a sweep; running the sweep file again writes it anew")
-        if raw["format"] > FORMAT:
-            raise StoreError(f"{path}: was written by a newer raysweep (format {raw['format']}; this one: {FORMAT})")
-        return raw
+        return raw  # type: ignore[no-any-return]  # checked: it is a dict
 
     def write_sweep(self, spec: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> None:
         """Write sweep.json."""
@@ -224,19 +235,29 @@ class RunDirectory:
             names = [entry.name for entry in os.scandir(self.path) if "-" in entry.name and entry.is_dir()]
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: cannot be read ({error.strerror}); choose another place with --runs DIR"
+            ) from None
         return {name.rpartition("-")[2]: self.trial(name) for name in names if not name.startswith(".")}
 
     def trial(self, name: str) -> TrialFolder:
         """The folder of that name, which need not be there."""
         return TrialFolder(self.path / name)
 
+    def request_stop(self) -> None:
+        """Ask the run at work here to let its trials finish their epoch, and to start no others."""
+        (self.path / STOP).touch()
+
+    def stop_requested(self) -> bool:
+        """Whether the run at work here was asked to stop."""
+        return (self.path / STOP).exists()
+
+    def clear_stop(self) -> None:
+        """Take the request back."""
+        (self.path / STOP).unlink(missing_ok=True)
+
     def remove_scratch(self) -> None:
         """Delete what Ray Tune wrote for itself."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-
-def forget(folder: TrialFolder) -> None:
-    """Make a finished or broken trial a new one; what it left is deleted when it starts."""
-    record = folder.record()
-    if record is not None:
-        folder.write(replace(record, state=State.NEW, error=None))

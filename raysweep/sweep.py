@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -11,27 +12,48 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cluster import connected
+from raysweep.errors import SpecError, StoreError
+from raysweep.fingerprint import fingerprint
 from raysweep.progress import Progress
-from raysweep.reconciliation import Reconciliation, Standing, reconcile
+from raysweep.reconciliation import Again, Standing, reconcile
 from raysweep.records import State
-from raysweep.reference import Reference, load, locate
+from raysweep.reference import Reference, load
 from raysweep.results import Results, read
 from raysweep.spec import SweepSpec
-from raysweep.store import SCRATCH, RunDirectory, forget
-from raysweep.trials import LIMIT, plan
+from raysweep.store import SCRATCH, RunDirectory
+from raysweep.trials import LIMIT, canonical, plan
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
+    from ray.tune.schedulers import TrialScheduler
 
     from raysweep.recording import Job
 
 PACKAGES = ("raysweep", "ray", "torch", "torchvision", "tensorboard", "pandas", "numpy")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run, beside what its file says.
+
+    Attributes:
+        again: which finished trials to start again.
+        isolate: a fresh process for each trial, instead of reusing them.
+        max_failures: stop after so many failed trials; None for when the first few all fail the same way, 0 for
+            never.
+        limit: how many trials may be planned; None for any number.
+    """
+
+    again: frozenset[Again] = frozenset()
+    isolate: bool = False
+    max_failures: int | None = None
+    limit: int | None = LIMIT
 
 
 def run(
@@ -40,9 +62,7 @@ def run(
     runs: Path = Path("runs"),
     directory: Path = Path(),
     progress: Progress | None = None,
-    retry_failed: bool = False,
-    isolate: bool = False,
-    limit: int | None = LIMIT,
+    options: Options = Options(),
 ) -> Results:
     """Train what the sweep's run directory lacks, and return all results.
 
@@ -51,39 +71,59 @@ def run(
         runs: the directory that run directories are in.
         directory: what a trainable's file is relative to, the sweep file's own directory as a rule.
         progress: who is told what happens.
-        retry_failed: run failed trials again.
-        isolate: a fresh process for each trial, instead of reusing them.
-        limit: how many trials may be planned; None for any number.
+        options: how to run it.
 
     Raises:
         SpecError, TrainableError, ClusterError, StoreError: before anything was started.
+        StoreError: also later, where the run directory can no longer be written.
         KeyboardInterrupt: the state is saved; calling again goes on.
     """
-    trials = plan(spec, limit)
+    trials = plan(spec, options.limit)
     reference = Reference(spec.trainable, directory.resolve())
-    locate(reference)
+    code = fingerprint(reference)
     store = RunDirectory((runs / spec.name).resolve())
     store.create()
     with store.lock():
-        reconciliation = reconcile(trials, store)
-        todo = _todo(reconciliation, retry_failed)
+        _check_defaults(spec, store)
+        reconciliation = reconcile(spec, trials, store)
+        todo = reconciliation.missing(options.again, code)
         progress = progress or Progress()
         with _logged(spec, store, directory):
             progress.planned(spec, reconciliation, len(todo))
             if todo:
-                _train(_Work(spec, reference, store, todo, isolate), progress)
+                _reopen(todo, options.again, code)
+                _train(_Work(spec, reference, code, store, todo, options), progress)
     results = read(store)
     if todo:
         results.write()
     return results
 
 
-def _todo(reconciliation: Reconciliation, retry_failed: bool) -> list[Standing]:
-    todo = reconciliation.missing(retry_failed)
+def _check_defaults(spec: SweepSpec, store: RunDirectory) -> None:
+    """See that no default is another than the one that earlier trials were identified by.
+
+    Raises:
+        SpecError: one is.
+    """
+    before = store.sweep()["spec"].get("defaults", {}) if store.exists() else {}
+    for name, value in before.items():
+        if name in spec.defaults and canonical(spec.defaults[name]) != canonical(value):
+            raise SpecError(
+                f"{spec.name}: defaults.{name}: was {json.dumps(value)} when the trials in {store.path} ran; what they "
+                "used cannot change. Put it back, or give the sweep another name"
+            )
+
+
+def _reopen(todo: Sequence[Standing], again: frozenset[Again], code: str | None) -> None:
+    """Make finished trials ones that a worker starts: afresh where the code is another, else where they ended."""
     for standing in todo:
-        if standing.state is State.FAILED:
-            forget(standing.folder)
-    return todo
+        if standing.record is None:
+            continue
+        if Again.OTHER_CODE in again and standing.has_other_code(code):
+            standing.folder.clear()
+            standing.folder.write(replace(standing.record, state=State.NEW))
+        elif standing.record.state.is_finished:
+            standing.folder.write(replace(standing.record, state=State.INTERRUPTED))
 
 
 @contextmanager
@@ -101,12 +141,14 @@ def _logged(spec: SweepSpec, store: RunDirectory, directory: Path) -> Iterator[N
         "commit": _commit(directory),
     }
     before = store.sweep()["runs"] if store.exists() else []
+    store.clear_stop()
     content = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     store.write_sweep(content, [*before, entry])
     try:
         yield
     finally:
         store.write_sweep(content, [*before, {**entry, "ended": time.time()}])
+        store.clear_stop()
         store.remove_scratch()
 
 
@@ -133,9 +175,10 @@ class _Work:
 
     spec: SweepSpec
     reference: Reference
+    code: str | None
     store: RunDirectory
     todo: Sequence[Standing]
-    isolate: bool
+    options: Options
 
 
 def _train(work: _Work, progress: Progress) -> None:
@@ -147,12 +190,15 @@ def _train(work: _Work, progress: Progress) -> None:
         # each event makes Tune look at all waiting trials; twice what can run is enough to keep all busy
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * slots)
         _tuner(work, progress).fit()
+    if progress.fault is not None:
+        raise StoreError(f"{progress.fault}; make room, or make it writable, and run again: what is done is kept")
 
 
 def _tuner(work: _Work, progress: Progress) -> Tuner:
     """Ray Tune's grid search over what is missing."""
     from ray import tune
 
+    from raysweep.halt import Halt
     from raysweep.listener import Listener
     from raysweep.trainable import SweepTrainable
 
@@ -162,8 +208,9 @@ def _tuner(work: _Work, progress: Progress) -> Tuner:
         tune.with_resources(SweepTrainable, {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}),
         param_space={"job": tune.grid_search(jobs)},
         tune_config=tune.TuneConfig(
-            reuse_actors=not work.isolate,
+            reuse_actors=not work.options.isolate,
             max_concurrent_trials=spec.max_concurrent,
+            scheduler=_scheduler(spec),
             trial_dirname_creator=lambda trial: Path(trial.config["job"]["folder"]).name,
             trial_name_creator=lambda trial: trial.config["job"]["name"],
         ),
@@ -172,8 +219,30 @@ def _tuner(work: _Work, progress: Progress) -> Tuner:
             storage_path=str(work.store.path),
             failure_config=tune.FailureConfig(max_failures=spec.retries),
             callbacks=[Listener(progress, work.todo)],
+            stop=Halt(spec, work.store, progress, work.options.max_failures),
             verbose=0,
         ),
+    )
+
+
+def _scheduler(spec: SweepSpec) -> TrialScheduler | None:
+    """Ray Tune's scheduler for `early_stopping`."""
+    from ray.tune import schedulers
+
+    early = spec.early_stopping
+    if early is None:
+        return None
+    common: dict[str, Any] = {
+        "time_attr": "training_iteration",
+        "metric": spec.metric.name,
+        "mode": "max" if spec.metric.goal == "maximize" else "min",
+    }
+    if early.type == "median":
+        return schedulers.MedianStoppingRule(grace_period=early.grace, hard_stop=True, **common)
+    if early.type == "hyperband":
+        return schedulers.HyperBandScheduler(max_t=spec.max_epochs, reduction_factor=early.reduction, **common)
+    return schedulers.ASHAScheduler(
+        max_t=spec.max_epochs, grace_period=early.grace, reduction_factor=early.reduction, **common
     )
 
 
@@ -192,6 +261,8 @@ def _job(work: _Work, standing: Standing) -> Job:
         metric=spec.metric.name,
         goal=spec.metric.goal,
         stop=spec.limits,
+        keep_last=spec.checkpoints.last,
+        code=work.code,
         threads=max(1, int(spec.resources.cpu)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**63 else spec.sweep_seed,
     )

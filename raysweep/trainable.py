@@ -9,20 +9,21 @@ lost workers and nothing else, which is what `retries` is for.
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import numbers
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ray import tune
 from ray.train._internal.storage import StorageContext
 from ray.tune.result import DONE, RESULT_DUPLICATE, TIME_TOTAL_S, TRAINING_ITERATION, TRIAL_ID
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
-from raysweep.errors import TrainableError
+from raysweep.errors import StoreError, TrainableError
 from raysweep.isolation import isolate
 from raysweep.recording import Job, Recording
 from raysweep.records import TrialError
@@ -30,7 +31,12 @@ from raysweep.reference import Reference, load
 from raysweep.reporting import as_metrics, running
 from raysweep.store import TrialFolder
 
-METRICS, ERROR = "metrics", "error"  # where the driver finds what was reported, and why a trial failed
+# What the driver finds in a result besides: what was reported, the state in which the trial ended, the
+# error it failed with, and the fault that must end the sweep.
+METRICS, STATE, ERROR, FAULT = "metrics", "state", "error", "fault"
+IDLE = 0.5  # seconds
+
+Value = TypeVar("Value")
 
 # What Tune adds to every result, and no user's function reports.
 _AUTOFILLED = {
@@ -44,97 +50,104 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
     """Runs the trial that its configuration describes (`Job`, under "job"), and after a reset the next one."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial."""
+        """Begin a trial, unless the run was asked to stop."""
         job = Job(**config["job"])
-        self._ended = False
-        self._recording = Recording(job)
+        self._recording: Recording | None = None
         self._inner: tune.Trainable | None = None
-        if self._recording.record.state.is_finished:
-            return  # an earlier attempt ended it just before its worker was lost
+        self._fault: StoreError | None = None
         self._output = contextlib.ExitStack()
-        self._output.enter_context(contextlib.redirect_stdout(self._recording.output))
-        self._output.enter_context(contextlib.redirect_stderr(self._recording.output))
-        self._attempt(self._begin)
+        if TrialFolder(Path(job.folder)).stop_requested():
+            return
+        self._recording = self._attempt(lambda: Recording(job))
+        if self._recording is not None and not self._recording.is_over:
+            self._output.enter_context(contextlib.redirect_stdout(self._recording.output))
+            self._output.enter_context(contextlib.redirect_stderr(self._recording.output))
+            self._attempt(lambda: self._begin(job))
 
-    def _begin(self) -> None:
-        job = self._recording.job
+    def _begin(self, job: Job) -> None:
+        recording = self._recording
+        assert recording is not None  # setup() made it
         target = load(Reference(job.trainable, Path(job.directory)))
         isolate(job.seed, job.threads)
-        storage = _TrialStorage(self._storage, self._recording)
-        inner = target if inspect.isclass(target) else wrap_function(_Function(target, self._recording))
+        storage = _TrialStorage(self._storage, recording)
+        inner: Any = target if inspect.isclass(target) else wrap_function(_Function(target, recording))
         self._inner = inner(config=dict(job.config), storage=storage)
-        if self._recording.checkpoint is not None:
-            self._restore(self._recording.checkpoint)
+        if recording.checkpoint is not None:
+            self._restore(recording, recording.checkpoint)
 
-    def _restore(self, checkpoint: Path) -> None:
+    def _restore(self, recording: Recording, checkpoint: Path) -> None:
         """Bring the user's trainable to where its last checkpoint was made."""
         from ray.train._internal.checkpoint_manager import _TrainingResult
 
-        last = self._recording.last
-        assert last is not None and self._inner is not None  # there is a checkpoint
-        metrics = {TRAINING_ITERATION: last.epoch, TIME_TOTAL_S: last.run_duration}
+        assert recording.last is not None and self._inner is not None  # a checkpoint comes with a report
+        metrics = {TRAINING_ITERATION: recording.last.epoch, TIME_TOTAL_S: recording.last.run_duration}
         self._inner.restore(_TrainingResult(tune.Checkpoint.from_directory(str(checkpoint)), metrics))
 
     def train(self) -> dict[str, Any]:
         """Train until the next report, or the end; returns what the driver needs to know of it."""
-        if self._inner is None or self._recording.record.state.is_finished:
-            return self._result(done=True)
+        recording, inner = self._recording, self._inner
+        if recording is None:
+            time.sleep(IDLE)  # the run is stopping: let the driver see that before it starts the next trial
+        elif inner is not None and not recording.is_over and self._fault is None:
+            self._attempt(lambda: self._step(recording, inner))
+        return self._result()
+
+    def _step(self, recording: Recording, inner: tune.Trainable) -> None:
         started = time.perf_counter()
-        result = self._attempt(self._inner.train)
-        if result is None:
-            return self._result(done=True)
-        if RESULT_DUPLICATE in result:
-            self._recording.finish(self._recording.missing_metric())
-            return self._result(done=True)
-        self._attempt(lambda: self._record(result, time.perf_counter() - started))
-        return self._result(done=self._recording.record.state.is_finished)
-
-    def _record(self, result: dict[str, Any], duration: float) -> None:
-        """Record one report, and the end where this was the last one."""
+        result = inner.train()
+        if recording.fault is not None:
+            raise recording.fault
+        if RESULT_DUPLICATE in result:  # the function has returned
+            recording.finish(recording.missing_metric())
+            return
         checkpoint = result.get("checkpoint_dir_name") or None
-        if not isinstance(self._inner, FunctionTrainable):
-            checkpoint = self._save()
-        self._recording.add(_metrics(result), duration, checkpoint)
-        if result.get(DONE) or self._recording.limit():
-            self._recording.finish(self._recording.missing_metric())
+        if not isinstance(inner, FunctionTrainable):
+            checkpoint = _save(inner)
+        recording.add(_metrics(result), time.perf_counter() - started, checkpoint)
+        if result.get(DONE):
+            recording.finish(recording.missing_metric())
+        if recording.folder.stop_requested():
+            recording.interrupt()
 
-    def _save(self) -> str | None:
-        """Save a class trainable's state, where it can be saved."""
-        assert self._inner is not None
-        if type(self._inner).save_checkpoint is tune.Trainable.save_checkpoint:
-            return None
-        return Path(self._inner.save().checkpoint.path).name
+    def _attempt(self, step: Callable[[], Value]) -> Value | None:
+        """Run user code: what it raises is the trial's failure, which is recorded; then None is returned.
 
-    def _attempt(self, step: Callable[[], Any]) -> Any:
-        """Run user code; what it raises is the trial's failure, recorded, and None is returned."""
+        That the run directory cannot be written ends the sweep, and not just this trial.
+        """
         try:
             return step()
+        except StoreError as error:
+            self._fault = error
         except Exception as error:
             cause = _origin(error)
-            message = str(cause)
-            text = "".join(traceback.format_exception(cause))
-            self._recording.finish(TrialError(type(cause).__name__, message), text)
-            if "CUDA error" in message:
+            try:
+                _fail(self._recording, cause)
+            except StoreError as fault:
+                self._fault = fault
+            if "CUDA error" in str(cause):
                 raise  # the process's CUDA context is broken: Tune must not reuse it
-            return None
+        return None
 
-    def _result(self, done: bool) -> dict[str, Any]:
+    def _result(self) -> dict[str, Any]:
         recording = self._recording
-        last = recording.last if hasattr(recording, "last") else None
+        last = recording.last if recording else None
         metrics = dict(last.metrics) if last else {}
+        record = recording.record if recording and recording.is_over else None
         return {
             **{name: value for name, value in metrics.items() if name not in _AUTOFILLED},
             TRIAL_ID: self.trial_id,
             TRAINING_ITERATION: last.epoch if last else 0,
             TIME_TOTAL_S: last.run_duration if last else 0.0,
-            DONE: done,
+            DONE: recording is None or recording.is_over or self._fault is not None,
             METRICS: metrics,
-            ERROR: (error.type, error.message) if (error := recording.record.error) else None,
+            STATE: str(record.state) if record else "",
+            ERROR: (record.error.type, record.error.message) if record and record.error else None,
+            FAULT: str(self._fault) if self._fault else None,
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """For schedulers that pause trials: the state is in the trial's folder already."""
-        return {"epoch": self._recording.epoch}
+        return {"epoch": self._recording.epoch if self._recording else 0}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing to do: setup() went on from the trial's folder."""
@@ -150,17 +163,37 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         self._end()
 
     def _end(self) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if isinstance(self._inner, FunctionTrainable):
+        inner, self._inner = self._inner, None
+        if isinstance(inner, FunctionTrainable):
             _stop_thread()
-        if self._inner is not None:
-            self._inner.stop()
-            self._inner = None
-        if hasattr(self, "_output"):
-            self._output.close()
-        self._recording.close()
+        if inner is not None:
+            inner.stop()
+        self._output.close()
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.close()
+
+
+def _fail(recording: Recording | None, error: BaseException) -> None:
+    """Record what user code raised.
+
+    Raises:
+        StoreError: it cannot be written, or what was raised is that the disk is full.
+    """
+    if isinstance(error, StoreError):
+        raise error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        raise StoreError(f"{error.filename or 'the disk'}: cannot be written: {error.strerror}")
+    if recording is not None:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        recording.finish(TrialError(type(error).__name__, str(error)), text)
+
+
+def _save(inner: tune.Trainable) -> str | None:
+    """Save a class trainable's state, where it can be saved; returns the checkpoint's folder."""
+    if type(inner).save_checkpoint is tune.Trainable.save_checkpoint:
+        return None
+    return Path(inner.save().checkpoint.path).name
 
 
 class _Function:
@@ -178,8 +211,10 @@ class _Function:
                 for value in output if inspect.isgenerator(output) else [output]:
                     self._report(value)
         except Exception as error:
-            text = "".join(traceback.format_exception(error.with_traceback(_below(error))))
-            self._recording.finish(TrialError(type(error).__name__, str(error)), text)
+            try:
+                _fail(self._recording, error.with_traceback(_below(error)))
+            except StoreError as fault:
+                self._recording.fault = fault
 
     def _report(self, value: object) -> None:
         """What a function returns or yields is a report, as in Ray Tune."""
@@ -189,7 +224,7 @@ class _Function:
             tune.report({self._recording.job.metric: value})
         elif value is not None:
             raise TrainableError(
-                f"the training function returned a {type(value).__name__}; return nothing, a number or a dict of metrics"
+                f"the training function returned a {type(value).__name__}; return nothing, a number or a dict"
             )
 
 
@@ -207,9 +242,14 @@ class _TrialStorage(StorageContext):  # type: ignore[misc]  # Ray ships no types
         return f"checkpoint_{self._recording.epoch + 1:06d}"
 
     def persist_current_checkpoint(self, checkpoint: tune.Checkpoint) -> tune.Checkpoint:
-        """Copy a checkpoint into the trial's folder."""
+        """Copy a checkpoint into the trial's folder.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
         with checkpoint.as_directory() as directory:
-            target = self._folder.save_checkpoint(Path(directory), self.checkpoint_dir_name)
+            name = self.checkpoint_dir_name
+            target = self._recording.storing(lambda: self._folder.save_checkpoint(Path(directory), name))
         return tune.Checkpoint.from_directory(str(target))
 
 

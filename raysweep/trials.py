@@ -1,9 +1,10 @@
 """SweepSpec -> the trials, with stable ids; pure, needs neither Ray nor torch.
 
 Identity. A trial's id is the first 10 hex digits of the SHA-256 of its trainable's name and its resolved
-configuration, less what is `untracked`, in a canonical form: keys sorted, members of a group in place,
+configuration, in a canonical form: keys sorted, members of a group in place,
 numbers by their value (1 and 1.0 are the same; -0.0 is 0; true is not 1), text as it is. It depends on
-neither the order of the file, nor on how a value is written, nor on other trials.
+neither the order of the file, nor on how a value is written, nor on other trials. Left out are what is
+`untracked`, the constant that `continues` names, and parameters that have the value in `defaults`.
 
 Order. Axes are sorted by their path and the first one varies fastest, as in Ray Tune's own grid search;
 a zipped group stands where its first axis does; samples vary slowest.
@@ -25,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raysweep.distributions import SMALLEST
 from raysweep.errors import SpecError
 from raysweep.parameters import Axis, Path, dotted
 from raysweep.spec import SweepSpec, flat
@@ -101,15 +103,25 @@ def trial_id(spec: SweepSpec, config: Mapping[str, Any]) -> str:
 
 
 def _identity(spec: SweepSpec, config: Mapping[str, Any]) -> dict[str, Any]:
-    untracked = {tuple(name.split(".")) for name in spec.untracked}
-    return {"trainable": spec.trainable, "config": _without(config, untracked) if untracked else config}
+    left_out = {tuple(name.split(".")) for name in (*spec.untracked, spec.continued or "")}
+    values = flat(config) if spec.defaults else {}
+    for name, default in spec.defaults.items():
+        if canonical(values.get(name)) == canonical(default):
+            left_out.add(tuple(name.split(".")))
+    return {"trainable": spec.trainable, "config": _without(config, left_out)}
 
 
 def _without(config: Mapping[str, Any], paths: set[Path], prefix: Path = ()) -> dict[str, Any]:
-    kept = {}
+    """A configuration less some parameters, and less the groups that this empties."""
+    kept: dict[str, Any] = {}
     for key, value in config.items():
-        if (*prefix, key) not in paths:
-            kept[key] = _without(value, paths, (*prefix, key)) if isinstance(value, Mapping) else value
+        path = (*prefix, key)
+        inside = any(left_out[: len(path)] == path != left_out for left_out in paths)
+        if inside and isinstance(value, Mapping):
+            if group := _without(value, paths, path):
+                kept[key] = group
+        elif path not in paths:
+            kept[key] = value
     return kept
 
 
@@ -150,7 +162,7 @@ def _choices(spec: SweepSpec) -> list[list[Assignment]]:
 
 def _uniform(spec: SweepSpec, path: Path, sample: int) -> float:
     # seeding with text is stable over Python versions and processes (random.seed, version 2)
-    return random.Random(f"{spec.sweep_seed}/{dotted(path)}/{sample}").uniform(1e-12, 1 - 1e-12)
+    return random.Random(f"{spec.sweep_seed}/{dotted(path)}/{sample}").uniform(SMALLEST, 1 - SMALLEST)
 
 
 def _nested(assignments: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
@@ -210,6 +222,8 @@ def _brief(value: Any) -> str:
     if isinstance(value, str):
         return _safe(value)[-24:]
     text = canonical(value)
+    if isinstance(value, float) and len(text) > 17:
+        text = repr(value)  # 1e+87, and not its 88 digits
     return text if isinstance(value, (int, float)) else _safe(text.strip("[]{}").replace(",", "x"))[:24]
 
 

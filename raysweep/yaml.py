@@ -14,6 +14,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue  # PyYAML says that it cannot be a key
             if key_node.value in seen:
                 line = key_node.start_mark.line + 1
                 raise ValueError(f"the key {key_node.value!r} stands twice in one object (line {line})")
