@@ -106,7 +106,8 @@ def _is_finite(value: float) -> bool:
 
 def _check_extremes(distribution: Distribution) -> None:
     try:
-        fits = all(math.isfinite(distribution.draw(u)) for u in (SMALLEST, 0.5, 1 - SMALLEST))
+        width = distribution.arguments.get("max", 0) - distribution.arguments.get("min", 0)
+        fits = all(math.isfinite(n) for n in (width, *map(distribution.draw, (SMALLEST, 0.5, 1 - SMALLEST))))
     except (OverflowError, ValueError):  # exp() of too much; a step that is too small to count
         fits = False
     if not fits:

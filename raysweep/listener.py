@@ -20,8 +20,9 @@ from raysweep.trainable import ERROR, FAULT, METRICS, STATE
 class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
     """Passes events on, and records what only the driver can see: that a worker was lost for good."""
 
-    def __init__(self, progress: Progress, standings: Iterable[Standing]) -> None:
+    def __init__(self, progress: Progress, standings: Iterable[Standing], max_epochs: int | None) -> None:
         self._progress = progress
+        self._max_epochs = max_epochs  # where Tune's schedulers stop a trial that is complete
         self._standings = {standing.trial.id: standing for standing in standings}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -47,9 +48,16 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
             self._progress.ended(standing.trial, State(result[STATE]), error)
         elif result[DONE] and not result[FAULT] and result[TRAINING_ITERATION]:
             # the worker did not end it, so Tune's scheduler did, and the worker waits for what comes next
-            self._end(standing, State.STOPPED, None)
+            complete = self._max_epochs is not None and result[TRAINING_ITERATION] >= self._max_epochs
+            self._end(standing, State.DONE if complete else State.STOPPED, None)
         elif result[DONE]:
             self._progress.ended(standing.trial, State.INTERRUPTED, None)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has ended; without a last report where a scheduler ends one that it had paused."""
+        standing = self._standing(trial)
+        if standing.trial.id in self._progress.running:
+            self._end(standing, State.STOPPED, None)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker was lost; Tune starts it again."""

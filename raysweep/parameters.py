@@ -21,6 +21,7 @@ from raysweep.distributions import Categorical, Distribution
 
 Path = tuple[str, ...]
 AXIS_KEYS = ("values", "grid_search")
+DEEPEST = 50  # groups within groups, and lists within lists
 FORM_KEYS = {*AXIS_KEYS, "value", "distribution", "parameters", "min", "max", "probabilities"}
 
 
@@ -97,6 +98,8 @@ def _as_random(parameter: Parameter) -> Parameter:
 def _members(path: Path, group: Mapping[str, Any]) -> Iterator[Parameter]:
     if not group:
         raise ParameterError(path, "is empty; give at least one parameter")
+    if len(path) > DEEPEST:
+        raise ParameterError(path[:3], f"is nested too deeply: {DEEPEST} groups are the limit")
     for key, value in group.items():
         if not isinstance(key, str) or not key.strip() or not key.isprintable():
             raise ParameterError(path, f"the name {key!r} is not one that can be used; use text")
@@ -201,8 +204,10 @@ def _categorical(path: Path, arguments: Mapping[str, Any]) -> Parameter:
     return Draw(path, Categorical(axis.values, tuple(weights)))
 
 
-def json_value(path: Path, value: Any) -> Any:
+def json_value(path: Path, value: Any, depth: int = 0) -> Any:
     """`value` if JSON can say it and it equals itself; NaN, dates and the like are refused."""
+    if depth > DEEPEST:
+        raise ParameterError(path, f"is nested too deeply: {DEEPEST} lists or objects are the limit")
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
@@ -214,7 +219,7 @@ def json_value(path: Path, value: Any) -> Any:
             return value
         raise ParameterError(path, f"{value} is no value: it cannot be compared or written; use null or a word")
     if isinstance(value, list):
-        return [json_value(path, item) for item in value]
+        return [json_value(path, item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {str(key): json_value(path, item) for key, item in value.items()}
+        return {str(key): json_value(path, item, depth + 1) for key, item in value.items()}
     raise ParameterError(path, f"{value!r} is a {type(value).__name__}; use a number, text, true, false or null")

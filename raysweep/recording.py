@@ -132,9 +132,14 @@ class Recording:
         self.folder.error_file.unlink(missing_ok=True)
         self.folder.write(self.record)
         self._results: IO[str] = self.folder.result_file.open("a", encoding="utf-8")
-        self.output: IO[str] = self.folder.output_file.open("a", buffering=1, encoding="utf-8")
+        self.output: IO[str] = self.folder.output_file.open(
+            "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+        )
         self.events = EventLog(self.folder.path, self.epoch or None)
         self.events.session_start(flat(self.job.config), self.folder.path.name)
+
+    def start_clock(self) -> None:
+        """From now on the trial's time counts; what was imported before does not."""
         if (left := self._time_left()) is not None:
             self._deadline = Deadline(left, self._expire)
 
@@ -220,6 +225,9 @@ class Recording:
             return TrialError("NoReport", "the training function returned without reporting; call raysweep.report()")
         if self.best is None:
             told = ", ".join(sorted(self.last.metrics)) or "nothing"
+            if isinstance(self.last.metrics.get(self.job.metric), str):
+                told = f"the metric {self.job.metric!r} was reported as text, and never as a number"
+                return TrialError("MetricMissing", told)
             return TrialError("MetricMissing", f"the metric {self.job.metric!r} was never reported; reported: {told}")
         return None
 
@@ -269,7 +277,7 @@ class Recording:
 
     def _close_events(self) -> None:
         record = self.record if self.is_over else self.folder.record()
-        if not self.is_over and record is not None and record.state is State.STOPPED:
+        if not self.is_over and record is not None and record.state.is_finished:
             self.events.session_end(succeeded=True)  # early stopping is decided, and recorded, by the driver
         self.events.close()
 

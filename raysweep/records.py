@@ -14,6 +14,11 @@ FORMAT = 1  # of all records in a run directory; a reader refuses a newer one
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
+def whole(text: str) -> str:
+    """A text that every file can hold: half a character (a lone surrogate) is written as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class State(StrEnum):
     """Where a trial stands."""
 
@@ -51,6 +56,15 @@ class TrialError:
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
+
+    @classmethod
+    def of(cls, error: BaseException) -> TrialError:
+        """The record of an exception, which may be one that fails to tell its text."""
+        try:
+            message = whole(str(error))
+        except Exception:
+            message = "its text cannot be shown: its __str__ failed"
+        return cls(type(error).__name__, message)
 
     @property
     def state(self) -> State:

@@ -20,6 +20,7 @@ from typing import Any
 
 from raysweep.errors import TrainableError
 from raysweep.parameters import nearest
+from raysweep.records import TrialError
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def locate(reference: Reference) -> Path | None:
 
 def _find(reference: Reference) -> Path | None:
     if reference.file is not None:
-        if not reference.file.is_file():
+        if not _is_file(reference.file):
             raise TrainableError(f"trainable: there is no file {reference.file}")
         return reference.file
     path: Any = reference.search_path
@@ -93,12 +94,21 @@ def _find(reference: Reference) -> Path | None:
     return origin if origin is not None and origin.suffix == ".py" else None
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long
+        return False
+
+
 def _check_name(reference: Reference, source: Path) -> None:
     try:
         tree = ast.parse(source.read_bytes(), filename=str(source))
     except (SyntaxError, ValueError) as error:
         line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         raise TrainableError(f"trainable: {source} is not valid Python: {error.args[0]}{line}") from None
+    except RecursionError:  # an expression that is too long to look into; importing it tells
+        return
     names = set(_names(tree))
     if "*" not in names and "__getattr__" not in names and reference.attribute not in names:
         public = [name for name in names if not name.startswith("_")]
@@ -174,7 +184,7 @@ def _where(error: BaseException) -> str:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     place = f" ({traceback.tb_frame.f_code.co_filename}, line {traceback.tb_lineno})" if traceback else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{TrialError.of(error)}{place}"
 
 
 def _check_callable(reference: Reference, target: object) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from raysweep.errors import TrainableError
+from raysweep.records import whole
 
 if TYPE_CHECKING:
     from ray.tune import Checkpoint
@@ -72,6 +73,9 @@ def report(metrics: Mapping[str, object], checkpoint: str | Path | Checkpoint | 
         TrainableError: a value cannot be a metric.
     """
     values = as_metrics(metrics)
+    if isinstance(checkpoint, (str, Path)) and not Path(checkpoint).is_dir():
+        found = "is a file; give the directory that it is in" if Path(checkpoint).exists() else "is not there"
+        raise TrainableError(f"the checkpoint {str(checkpoint)!r} must be a directory, and {found}")
     if current_trial() is None:
         print("  ".join(f"{name}={_shown(value)}" for name, value in values.items()))
         return
@@ -120,7 +124,7 @@ def _name(name: object) -> str:
 
 def _metric(name: str, value: object) -> float | str:
     if isinstance(value, str):
-        return value
+        return whole(value)
     if isinstance(value, _OneElement):
         try:
             value = value.item()
@@ -133,7 +137,11 @@ def _metric(name: str, value: object) -> float | str:
         if isinstance(value, bool):
             return int(value)
         raise TrainableError(f"metric {name!r} is {_a(value)}; a metric is a number (or text, for the history)")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
+    try:
+        whole_number = int(value) if isinstance(value, numbers.Integral) else None
+        return whole_number if whole_number is not None and abs(whole_number) < 2**63 else float(value)
+    except OverflowError:
+        raise TrainableError(f"metric {name!r} is a number that is too large; report its logarithm") from None
 
 
 def _a(value: object) -> str:

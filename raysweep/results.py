@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import operator
 import re
@@ -15,7 +16,8 @@ from raysweep.errors import SpecError, StoreError
 from raysweep.parameters import nearest
 from raysweep.reconciliation import Standing, reconcile
 from raysweep.records import Report, State, TrialError
-from raysweep.spec import SweepSpec, check, flat
+from raysweep.spec import SUFFIXES, SweepSpec, check, flat
+from raysweep.spec import load as load_spec
 from raysweep.store import SWEEP, RunDirectory
 from raysweep.trials import plan, varying
 
@@ -246,13 +248,15 @@ def find(run: str | Path, runs: str | Path = "runs") -> RunDirectory:
     """The run directory that a path, a name or a sweep file means.
 
     Raises:
+        SpecError: it is a sweep file that is wrong.
         StoreError: there is none.
     """
     given, base = Path(run), Path(runs)
-    candidates = [given, base / given, base / given.stem]
-    for path in candidates:
-        if (path / SWEEP).is_file():
-            return RunDirectory(path.resolve())
+    with contextlib.suppress(OSError):  # a name that is too long for a file
+        named = load_spec(given).name if given.suffix in SUFFIXES and given.is_file() else given.stem
+        for path in (given, base / given, base / named):
+            if (path / SWEEP).is_file():
+                return RunDirectory(path.resolve())
     names = sorted(path.parent.name for path in base.glob(f"*/{SWEEP}"))
     raise StoreError(f"there is no run {str(run)!r} in {base}; {nearest(given.stem, names)}")
 
@@ -342,6 +346,7 @@ def _condition(table: pd.DataFrame, text: str) -> Any:
         wanted = json.loads(value)
     except ValueError:
         wanted = value
+    wanted = _cell(wanted)
     try:
         return _COMPARISONS[sign](table[name], wanted)
     except TypeError:

@@ -30,6 +30,8 @@ FOREIGN = {
     "config": 'write "parameters"',
     "mode": 'write "goal" in "metric"',
 }
+YAML = (".yaml", ".yml")
+SUFFIXES = (".json", ".toml", *YAML)  # of sweep files
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -223,17 +225,20 @@ class SweepSpec(_Model):
                 yield f"defaults.{key}", f"there is no parameter {key!r}; {nearest(key, known)}"
         if "continues" in self.model_fields_set and self.continues and self.continued is None:
             yield "continues", f"{self.continues!r} is no constant number among the parameters"
-        if self.budget is not None:
-            try:
-                seconds(self.budget)
-            except ValueError as error:
-                yield "budget", str(error)
+        yield from self._limit_problems()
         if self.early_stopping is not None and self.early_stopping.type != "median" and not self.max_epochs:
             yield "early_stopping", 'needs "max_epochs", since there is no parameter epochs to tell it'
         if self.samples and not self.draws:
             yield "samples", "nothing is random here; remove it, or give a parameter a distribution"
         if self.method == "random" and not (self.samples or self.run_cap):
             yield "method", 'a random search needs "samples" (or "run_cap"): how many trials to draw'
+
+    def _limit_problems(self) -> Iterator[Problem]:
+        if self.budget is not None:
+            try:
+                seconds(self.budget)
+            except ValueError as error:
+                yield "budget", str(error)
         for key, value in self.stop.items():
             try:
                 self._limit(key, value)
@@ -393,7 +398,7 @@ def _parse(suffix: str, text: str) -> Any:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"is not TOML: {error}") from None
-    if suffix in (".yaml", ".yml"):
+    if suffix in YAML:
         from raysweep.yaml import parse_yaml
 
         return parse_yaml(text)

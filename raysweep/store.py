@@ -28,8 +28,12 @@ TEMPORARY = ".tmp"
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is there whole, or not at all."""
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # an exception's text can be anything
     temporary.replace(path)
+
+
+class _UselessError(StoreError):
+    """sweep.json is missing or damaged."""
 
 
 def _is_sweep(raw: object) -> bool:
@@ -167,14 +171,27 @@ class RunDirectory:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise StoreError(f"{self.path}: no sweep was run here ({SWEEP} is missing)") from None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: cannot be read: {error}; running the sweep file again writes it anew") from None
+            raise _UselessError(f"{self.path}: no sweep was run here ({SWEEP} is missing)") from None
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise _UselessError(f"{path}: is damaged: {error}; running the sweep file again writes it anew") from None
         if isinstance(raw, dict) and isinstance(version := raw.get("format"), int) and version > FORMAT:
             raise StoreError(f"{path}: was written by a newer raysweep (format {version}; this one knows {FORMAT})")
         if not _is_sweep(raw):
-            raise StoreError(f"{path}: is no record of a sweep; running the sweep file again writes it anew")
+            raise _UselessError(f"{path}: is no record of a sweep; running the sweep file again writes it anew")
         return raw  # type: ignore[no-any-return]  # checked: it is a dict
+
+    def earlier(self) -> dict[str, Any]:
+        """As `sweep`; an empty one where there is none that can be read, which a run then writes anew.
+
+        Raises:
+            StoreError: it is newer than this raysweep, or cannot be opened.
+        """
+        try:
+            return self.sweep()
+        except _UselessError:
+            return {"spec": {}, "runs": []}
 
     def write_sweep(self, spec: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> None:
         """Write sweep.json."""
@@ -217,7 +234,7 @@ class RunDirectory:
             os.close(handle)
 
     def _holder(self) -> str:
-        runs = self.sweep()["runs"] if self.exists() else []
+        runs = self.earlier()["runs"]
         last = runs[-1] if runs else {}
         return f"another run is at work here (process {last.get('pid', '?')} on {last.get('host', '?')})"
 

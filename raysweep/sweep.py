@@ -82,12 +82,16 @@ def run(
     reference = Reference(spec.trainable, directory.resolve())
     code = fingerprint(reference)
     store = RunDirectory((runs / spec.name).resolve())
+    if not store.exists():
+        load(reference)  # what cannot be loaded leaves no run directory behind
     store.create()
     with store.lock():
         _check_defaults(spec, store)
         reconciliation = reconcile(spec, trials, store)
         todo = reconciliation.missing(options.again, code)
         progress = progress or Progress()
+        if todo:
+            load(reference)
         with _logged(spec, store, directory):
             progress.planned(spec, reconciliation, len(todo))
             if todo:
@@ -105,7 +109,7 @@ def _check_defaults(spec: SweepSpec, store: RunDirectory) -> None:
     Raises:
         SpecError: one is.
     """
-    before = store.sweep()["spec"].get("defaults", {}) if store.exists() else {}
+    before = store.earlier()["spec"].get("defaults", {})
     for name, value in before.items():
         if name in spec.defaults and canonical(spec.defaults[name]) != canonical(value):
             raise SpecError(
@@ -140,7 +144,7 @@ def _logged(spec: SweepSpec, store: RunDirectory, directory: Path) -> Iterator[N
         "versions": {name: _version(name) for name in PACKAGES},
         "commit": _commit(directory),
     }
-    before = store.sweep()["runs"] if store.exists() else []
+    before = store.earlier()["runs"]
     store.clear_stop()
     content = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     store.write_sweep(content, [*before, entry])
@@ -182,7 +186,6 @@ class _Work:
 
 
 def _train(work: _Work, progress: Progress) -> None:
-    load(work.reference)
     with progress, connected() as cluster:
         cluster.check(work.spec.resources)
         slots = cluster.slots(work.spec.resources)
@@ -217,8 +220,10 @@ def _tuner(work: _Work, progress: Progress) -> Tuner:
         run_config=tune.RunConfig(
             name=SCRATCH,
             storage_path=str(work.store.path),
+            # without this Tune saves the trainable once more at a trial's end
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=spec.retries),
-            callbacks=[Listener(progress, work.todo)],
+            callbacks=[Listener(progress, work.todo, spec.max_epochs)],
             stop=Halt(spec, work.store, progress, work.options.max_failures),
             verbose=0,
         ),

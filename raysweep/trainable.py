@@ -69,6 +69,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         assert recording is not None  # setup() made it
         target = load(Reference(job.trainable, Path(job.directory)))
         isolate(job.seed, job.threads)
+        recording.start_clock()
         storage = _TrialStorage(self._storage, recording)
         inner: Any = target if inspect.isclass(target) else wrap_function(_Function(target, recording))
         self._inner = inner(config=dict(job.config), storage=storage)
@@ -118,13 +119,13 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
             return step()
         except StoreError as error:
             self._fault = error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             cause = _origin(error)
             try:
                 _fail(self._recording, cause)
             except StoreError as fault:
                 self._fault = fault
-            if "CUDA error" in str(cause):
+            if "CUDA error" in TrialError.of(cause).message:
                 raise  # the process's CUDA context is broken: Tune must not reuse it
         return None
 
@@ -146,8 +147,12 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """For schedulers that pause trials: the state is in the trial's folder already."""
-        return {"epoch": self._recording.epoch if self._recording else 0}
+        """A scheduler pauses the trial: its state is in its folder already, which is let go of.
+
+        The process waits for its next trial, and another may take this one up.
+        """
+        self._end()
+        return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing to do: setup() went on from the trial's folder."""
@@ -186,7 +191,7 @@ def _fail(recording: Recording | None, error: BaseException) -> None:
         raise StoreError(f"{error.filename or 'the disk'}: cannot be written: {error.strerror}")
     if recording is not None:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        recording.finish(TrialError(type(error).__name__, str(error)), text)
+        recording.finish(TrialError.of(error), text)
 
 
 def _save(inner: tune.Trainable) -> str | None:
@@ -210,7 +215,11 @@ class _Function:
                 output = self._target(config)
                 for value in output if inspect.isgenerator(output) else [output]:
                     self._report(value)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            if isinstance(error, SystemExit) and not error.code:
+                if _ends_thread(error):
+                    raise
+                return  # the user's sys.exit() is a way to return
             try:
                 _fail(self._recording, error.with_traceback(_below(error)))
             except StoreError as fault:
@@ -219,7 +228,7 @@ class _Function:
     def _report(self, value: object) -> None:
         """What a function returns or yields is a report, as in Ray Tune."""
         if isinstance(value, Mapping):
-            tune.report(dict(value))
+            tune.report(_metrics(value))
         elif isinstance(value, numbers.Real):
             tune.report({self._recording.job.metric: value})
         elif value is not None:
@@ -248,6 +257,8 @@ class _TrialStorage(StorageContext):  # type: ignore[misc]  # Ray ships no types
             StoreError: the folder cannot be written.
         """
         with checkpoint.as_directory() as directory:
+            if not Path(directory).is_dir():
+                raise TrainableError(f"the checkpoint {directory!r} must be a directory, and there is none")
             name = self.checkpoint_dir_name
             target = self._recording.storing(lambda: self._folder.save_checkpoint(Path(directory), name))
         return tune.Checkpoint.from_directory(str(target))
@@ -276,6 +287,12 @@ def _origin(error: BaseException) -> BaseException:
 def _below(error: BaseException) -> Any:
     """The traceback from the user's function on, without our own frame."""
     return error.__traceback__.tb_next if error.__traceback__ else None
+
+
+def _ends_thread(error: SystemExit) -> bool:
+    """Whether Tune raised it, in a report, to end the training thread of a trial that it stopped."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_globals.get("__name__") == "ray.train._internal.session"
 
 
 def _stop_thread() -> None:

@@ -59,7 +59,7 @@ def test_own_training_is_swept(own: Results) -> None:
     assert len(own) == 24
     assert ("adam", 0.1) not in optimizers
     assert own.best.best is not None
-    assert own.best.best.metrics["val_accuracy"] > 0.9
+    assert float(own.best.best.metrics["val_accuracy"]) > 0.9
 
 
 def test_own_weights_load_into_the_own_network(own: Results) -> None:

