@@ -7,29 +7,15 @@ is wrong, nothing was started; 130 interrupted, the state is saved.
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
-import shutil
-import signal
 import sys
-import time
-from collections import Counter
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from raysweep.errors import RaysweepError, SpecError, StoreError
+from raysweep import commands
+from raysweep.commands import INTERRUPTED, WRONG
+from raysweep.errors import RaysweepError
 from raysweep.parameters import nearest
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from raysweep.reconciliation import Again
-    from raysweep.results import Results
-
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
-STARTER = ("grid.json", "train.py")
 
 
 def entry() -> NoReturn:
@@ -112,17 +98,24 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=function)
         return sub
 
-    _add_run(verb("run", _run, "train what is missing of a sweep", _RUN_HELP))
-    _add_plan(verb("plan", _plan, "show what would run, without starting anything"))
-    _add_results(verb("results", _results, "the leaderboard, best trial first; also writes the tables"))
-    _add_best(verb("best", _best, "the best trial: its configuration and where its weights are"))
-    board = verb("tensorboard", _tensorboard, "TensorBoard over one run, or over all of them")
+    _add_run(verb("run", commands.run, "train what is missing of a sweep", _RUN_HELP))
+    _add_plan(verb("plan", commands.plan, "show what would run, without starting anything"))
+    _add_results(verb("results", commands.results, "the leaderboard, best trial first; also writes the tables"))
+    _add_best(verb("best", commands.best, "the best trial: its configuration and where its weights are"))
+    status = verb("status", commands.status, "what runs now, and how many trials stand where")
+    status.add_argument("run", metavar="RUN")
+    status.add_argument("--json", action="store_true", help="the answer as JSON on stdout")
+    _add_runs(status)
+    stop = verb("stop", commands.stop, "let a run finish its epochs and stop; the second time, end it now")
+    stop.add_argument("run", metavar="RUN")
+    _add_runs(stop)
+    board = verb("tensorboard", commands.tensorboard, "TensorBoard over one run, or over all of them")
     board.add_argument("run", metavar="RUN", nargs="?", help="one run; all of --runs where it is not given")
     board.add_argument("--port", type=_positive, default=6006, help="default: 6006")
     _add_runs(board)
-    init = verb("init", _init, f"write a starter sweep: {' and '.join(STARTER)}")
+    init = verb("init", commands.init, f"write a starter sweep: {' and '.join(commands.STARTER)}")
     init.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: here")
-    verb("schema", _schema, "print the JSON Schema of a sweep file")
+    verb("schema", commands.schema, "print the JSON Schema of a sweep file")
     return parser
 
 
@@ -191,239 +184,3 @@ def _add_best(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", metavar="FILE", type=Path, help="write its weights, and what rebuilds the network")
     parser.add_argument("--json", action="store_true", help="the answer as JSON on stdout")
     _add_runs(parser)
-
-
-def _run(options: argparse.Namespace) -> int:
-    from raysweep import display, spec, sweep, trials
-
-    grid = spec.load(options.grid, options.set)
-    signal.signal(signal.SIGTERM, _interrupt)
-    started = time.monotonic()
-    try:
-        results = sweep.run(
-            grid,
-            runs=options.runs,
-            directory=options.grid.parent,
-            progress=display.for_stream(sys.stderr),
-            options=sweep.Options(
-                again=_again(options),
-                isolate=options.isolate,
-                max_failures=options.max_failures,
-                limit=None if options.yes else trials.LIMIT,
-            ),
-        )
-    except KeyboardInterrupt:
-        print(f"interrupted; the state is saved, and the same command goes on: {_command()}", file=sys.stderr)
-        return INTERRUPTED
-    _tell(results, time.monotonic() - started, options.json)
-    if results.failed:
-        return FAILED
-    return 0 if all(trial.state.is_finished for trial in results.trials) else INTERRUPTED
-
-
-def _again(options: argparse.Namespace) -> frozenset[Again]:
-    from raysweep.reconciliation import Again
-
-    asked = {
-        Again.FAILED: options.retry_failed,
-        Again.STOPPED: options.retry_stopped,
-        Again.OTHER_CODE: options.fresh_code,
-    }
-    return frozenset(again for again, wanted in asked.items() if wanted)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _command() -> str:
-    return " ".join(["raysweep", *sys.argv[1:]])
-
-
-def _tell(results: Results, seconds: float, as_json: bool) -> None:
-    counts = Counter(str(trial.state) for trial in results.trials)
-    if as_json:
-        best = _best_facts(results) if results.ranked() else None
-        failed = [{"trial": t.id, "name": t.name, "error": str(t.error)} for t in results.failed]
-        print(_json({"name": results.spec.name, "directory": str(results.directory), "seconds": seconds,
-                     "counts": counts, "best": best, "failed": failed}))  # fmt: skip
-        return
-    from raysweep.display import duration
-
-    if results.ranked():
-        _print_table(results.leaderboard(top=5))
-    for error, trials in _grouped(results).items():
-        print(f"failed: {error} ({len(trials)} trials, such as {trials[0]})", file=sys.stderr)
-    told = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"{told} in {duration(seconds)}; results in {_near(results.directory)}", file=sys.stderr)
-
-
-def _near(path: Path) -> Path:
-    """The path as short as it can be written: from here, where it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _grouped(results: Results) -> dict[str, list[str]]:
-    """The names of failed trials by their error's first line."""
-    groups: dict[str, list[str]] = {}
-    for trial in results.failed:
-        first = str(trial.error).strip().splitlines()
-        groups.setdefault(first[0] if first else "unknown", []).append(trial.name)
-    return groups
-
-
-def _plan(options: argparse.Namespace) -> int:
-    from raysweep import spec, trials
-    from raysweep.display import summary
-    from raysweep.reconciliation import reconcile
-    from raysweep.reference import Reference, locate
-    from raysweep.store import RunDirectory
-
-    grid = spec.load(options.grid, options.set)
-    planned = trials.plan(grid, None if options.yes else trials.LIMIT)
-    locate(Reference(grid.trainable, options.grid.parent.resolve()))
-    run = RunDirectory(options.runs / grid.name)
-    reconciliation = reconcile(grid, planned, run, at_work=run.exists() and run.is_locked())
-    todo = {standing.trial.id for standing in reconciliation.missing()}
-    if options.json:
-        rows = [{"trial": s.trial.id, "name": s.trial.name, "state": s.state, "config": s.trial.config}
-                for s in reconciliation.standings]  # fmt: skip
-        dropped = [folder.path.name for folder in reconciliation.dropped]
-        print(_json({"name": grid.name, "trials": rows, "dropped": dropped, "to_run": len(todo)}))
-        return 0
-    for standing in reconciliation.standings:
-        print(f"{standing.state:<12}{standing.trial.name}")
-    for folder in reconciliation.dropped:
-        print(f"{'dropped':<12}{folder.path.name}")
-    print(summary(grid, reconciliation, len(todo)), file=sys.stderr)
-    return 0
-
-
-def _results(options: argparse.Namespace) -> int:
-    from raysweep.results import load
-
-    results = load(options.run, options.runs)
-    table = results.leaderboard(sort_by=options.sort_by, top=options.top, where=options.where)
-    if options.format == "csv":
-        print(table.to_csv(index=False), end="")
-    elif options.format == "json":
-        print(table.to_json(orient="records", indent=1))
-    elif options.format == "md":
-        print(_markdown(table))
-    else:
-        _print_table(table)
-    if os.access(results.directory, os.W_OK):
-        results.write()
-    return 0
-
-
-def _best(options: argparse.Namespace) -> int:
-    from raysweep.results import load
-
-    results = load(options.run, options.runs)
-    facts = _best_facts(results)
-    if options.export:
-        from raysweep.weights import export
-
-        export(results.best, options.export)
-        facts["exported"] = str(options.export)
-    if options.json:
-        print(_json(facts))
-        return 0
-    metric = results.spec.metric.name
-    print(f"{facts['name']}\n{metric} {facts['value']:.6g} at epoch {facts['epoch']}")
-    print(_json(facts["config"]))
-    weights = facts["weights"] and _near(Path(facts["weights"]))
-    print(f"weights: {weights or 'none: the trial saved no checkpoint'}")
-    if options.export:
-        print(f"exported: {options.export}")
-    return 0
-
-
-def _best_facts(results: Results) -> dict[str, Any]:
-    best = results.best
-    assert best.best is not None  # the best trial has reported the metric
-    return {
-        "trial": best.id,
-        "name": best.name,
-        "metric": results.spec.metric.name,
-        "value": best.best.metrics[results.spec.metric.name],
-        "epoch": best.best.epoch,
-        "config": dict(best.config),
-        "weights": str(best.checkpoint) if best.checkpoint else None,
-    }
-
-
-def _tensorboard(options: argparse.Namespace) -> int:
-    from raysweep.results import find
-
-    directory = find(options.run, options.runs).path if options.run else options.runs
-    if not directory.is_dir():
-        raise StoreError(f"{directory}: there is no such directory; run a sweep first")
-    command = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        "--logdir",
-        str(directory),
-        "--port",
-        str(options.port),
-    ]
-    os.execv(sys.executable, command)
-
-
-def _init(options: argparse.Namespace) -> int:
-    there = [name for name in STARTER if (options.directory / name).exists()]
-    if there:
-        raise SpecError(f"{options.directory / there[0]}: is there already; give another DIR")
-    try:
-        options.directory.mkdir(parents=True, exist_ok=True)
-        for name in STARTER:
-            (options.directory / name).write_bytes(files("raysweep").joinpath("starter", name).read_bytes())
-    except OSError as error:
-        raise StoreError(f"{options.directory}: cannot be written ({error.strerror}); give another DIR") from None
-    print(f"wrote {' and '.join(STARTER)}; try: raysweep run {options.directory / STARTER[0]}")
-    return 0
-
-
-def _schema(options: argparse.Namespace) -> int:
-    from raysweep.schema import shipped
-
-    print(shipped(), end="")
-    return 0
-
-
-def _json(value: object) -> str:
-    return json.dumps(_writable(value), indent=1, default=str)
-
-
-def _writable(value: Any) -> Any:
-    """NaN and the infinities as text: JSON has none."""
-    if isinstance(value, dict):
-        return {key: _writable(member) for key, member in value.items()}
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    cells = [[str(name) for name in table.columns], ["---"] * len(table.columns), *_texts(table)]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in cells)
-
-
-def _texts(table: pd.DataFrame) -> list[list[str]]:
-    from raysweep.display import number
-
-    return [["" if v != v else number(v) for v in row] for row in table.itertuples(index=False, name=None)]
-
-
-def _print_table(table: pd.DataFrame) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    numeric = {name for name in table.columns if table[name].dtype.kind in "if"}
-    for name in table.columns:
-        shown.add_column(str(name), justify="right" if name in numeric else "left", no_wrap=True)
-    for row in _texts(table):
-        shown.add_row(*row)
-    piped = None if sys.stdout.isatty() else max(shutil.get_terminal_size().columns, 10_000)
-    Console(width=piped, highlight=False).print(shown)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -324,7 +324,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
     def json_text(target: Path) -> None:
         table.to_json(target, orient="records", indent=1)
 
-    writers = {
+    writers: dict[str, Callable[[Path], Any]] = {
         ".csv": lambda target: table.to_csv(target, index=False),
         ".json": json_text,
         ".parquet": lambda target: table.to_parquet(target, index=False),

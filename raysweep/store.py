@@ -227,16 +227,20 @@ class RunDirectory:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(handle)
-            raise StoreError(f"{self.path}: {self._holder()}; wait for it, or give another --runs DIR") from None
+            last = self.holder()
+            raise StoreError(
+                f"{self.path}: another run is at work here (process {last.get('pid', '?')} on "
+                f"{last.get('host', '?')}); wait for it, `raysweep stop` it, or give another --runs DIR"
+            ) from None
         try:
             yield
         finally:
             os.close(handle)
 
-    def _holder(self) -> str:
-        runs = self.earlier()["runs"]
-        last = runs[-1] if runs else {}
-        return f"another run is at work here (process {last.get('pid', '?')} on {last.get('host', '?')})"
+    def holder(self) -> dict[str, Any]:
+        """What sweep.json says of the last run: its `pid`, `host`, `command` and more; empty before the first."""
+        runs = self.sweep()["runs"] if self.exists() else []
+        return runs[-1] if runs else {}
 
     def is_locked(self) -> bool:
         """Whether a run is at work here now."""
@@ -277,4 +281,3 @@ class RunDirectory:
     def remove_scratch(self) -> None:
         """Delete what Ray Tune wrote for itself."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-
