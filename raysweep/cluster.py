@@ -92,6 +92,11 @@ def connected() -> Iterator[Cluster]:
 
 
 def _prepare() -> None:
+    import ray  # noqa: F401 - sets its loggers' levels on import, and not again
+
+    # its errors are told by us: as a trial's, or as one of ours
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in FATAL_WHERE_SET:
         os.environ.pop(name, None)
     os.environ.update(DRIVER_ENVIRONMENT)
@@ -110,5 +115,3 @@ def _start() -> None:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise ClusterError(f"Ray does not start: {error}") from error
-    for name in ("ray.tune", "ray.train", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -43,6 +43,7 @@ class Job:
         stop: limits of "epoch", "time" (seconds) and metrics, each as (comparison, number).
         keep_last: how many of the last checkpoints are kept, beside the best.
         code: the fingerprint of the training function's source.
+        resources: "CPU" and "GPU" that it occupies.
         threads: of torch and OpenMP.
         seed: what the random generators start from.
     """
@@ -58,6 +59,7 @@ class Job:
     stop: dict[str, tuple[str, float]]
     keep_last: int
     code: str | None
+    resources: dict[str, float]
     threads: int
     seed: int
 
@@ -97,9 +99,8 @@ class Recording:
         """
         try:
             return write()
-        except (OSError, ValueError) as error:  # the latter from a file that a full disk has closed
-            reason = getattr(error, "strerror", None) or str(error)
-            raise StoreError(f"{self.folder.path}: cannot be written: {reason}") from error
+        except OSError as error:
+            raise StoreError(f"{self.folder.path}: cannot be written: {error.strerror or error}") from error
 
     def _started(self, before: TrialRecord | None) -> TrialRecord:
         job = self.job

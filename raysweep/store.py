@@ -239,7 +239,7 @@ class RunDirectory:
 
     def holder(self) -> dict[str, Any]:
         """What sweep.json says of the last run: its `pid`, `host`, `command` and more; empty before the first."""
-        runs = self.sweep()["runs"] if self.exists() else []
+        runs = self.earlier()["runs"]
         return runs[-1] if runs else {}
 
     def is_locked(self) -> bool:

@@ -208,7 +208,7 @@ def _tuner(work: _Work, progress: Progress) -> Tuner:
     spec = work.spec
     jobs = [asdict(_job(work, standing)) for standing in work.todo]
     return tune.Tuner(
-        tune.with_resources(SweepTrainable, {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}),
+        SweepTrainable,
         param_space={"job": tune.grid_search(jobs)},
         tune_config=tune.TuneConfig(
             reuse_actors=not work.options.isolate,
@@ -268,6 +268,7 @@ def _job(work: _Work, standing: Standing) -> Job:
         stop=spec.limits,
         keep_last=spec.checkpoints.last,
         code=work.code,
+        resources={kind: need for kind, need in (("CPU", spec.resources.cpu), ("GPU", spec.resources.gpu)) if need},
         threads=max(1, int(spec.resources.cpu)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**63 else spec.sweep_seed,
     )

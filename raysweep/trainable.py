@@ -24,7 +24,7 @@ from ray.tune.result import DONE, RESULT_DUPLICATE, TIME_TOTAL_S, TRAINING_ITERA
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from raysweep.errors import StoreError, TrainableError
-from raysweep.isolation import isolate
+from raysweep.isolation import isolate, warm_up
 from raysweep.recording import Job, Recording
 from raysweep.records import TrialError
 from raysweep.reference import Reference, load
@@ -49,24 +49,34 @@ _AUTOFILLED = {
 class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     """Runs the trial that its configuration describes (`Job`, under "job"), and after a reset the next one."""
 
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """What the trial occupies."""
+        return tune.PlacementGroupFactory([dict(config["job"]["resources"])])
+
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial, unless the run was asked to stop."""
-        job = Job(**config["job"])
+        """Take a trial on.
+
+        Its folder is left alone until train(): Tune may still give the trial to another process, which it
+        does when one that is reused is free before this one has started.
+        """
+        self._job = Job(**config["job"])
         self._recording: Recording | None = None
         self._inner: tune.Trainable | None = None
         self._fault: StoreError | None = None
         self._output = contextlib.ExitStack()
-        if TrialFolder(Path(job.folder)).stop_requested():
-            return
-        self._recording = self._attempt(lambda: Recording(job))
-        if self._recording is not None and not self._recording.is_over:
-            self._output.enter_context(contextlib.redirect_stdout(self._recording.output))
-            self._output.enter_context(contextlib.redirect_stderr(self._recording.output))
-            self._attempt(lambda: self._begin(job))
+        warm_up(Reference(self._job.trainable, Path(self._job.directory)))
 
-    def _begin(self, job: Job) -> None:
-        recording = self._recording
-        assert recording is not None  # setup() made it
+    def _begin(self) -> None:
+        """Begin the trial, or go on with it."""
+        self._recording = recording = Recording(self._job)
+        if not recording.is_over:
+            self._output.enter_context(contextlib.redirect_stdout(recording.output))
+            self._output.enter_context(contextlib.redirect_stderr(recording.output))
+            self._build(self._job, recording)
+
+    def _build(self, job: Job, recording: Recording) -> None:
+        """Make the user's trainable."""
         target = load(Reference(job.trainable, Path(job.directory)))
         isolate(job.seed, job.threads)
         recording.start_clock()
@@ -86,10 +96,13 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
 
     def train(self) -> dict[str, Any]:
         """Train until the next report, or the end; returns what the driver needs to know of it."""
+        if self._recording is None:
+            if TrialFolder(Path(self._job.folder)).stop_requested():
+                time.sleep(IDLE)  # let the driver see that the run is stopping before it starts the next trial
+                return self._result()
+            self._attempt(self._begin)
         recording, inner = self._recording, self._inner
-        if recording is None:
-            time.sleep(IDLE)  # the run is stopping: let the driver see that before it starts the next trial
-        elif inner is not None and not recording.is_over and self._fault is None:
+        if recording is not None and inner is not None and not recording.is_over and self._fault is None:
             self._attempt(lambda: self._step(recording, inner))
         return self._result()
 
