@@ -99,8 +99,10 @@ def _kill(kind: str, driver: subprocess.Popen[bytes], mark: str, chance: random.
             _signal(pid, signal.SIGKILL)
         return True
     if kind.startswith("driver"):
-        return _signal(driver.pid, signal.Signals[kind.split()[1]])
-    pattern = {"worker": "ray::SweepTrainable", "raylet": "/raylet/raylet", "gcs": "gcs_server"}[kind.split()[0]]
+        return _signal(driver.pid, signal.Signals[kind.split()[-1]])
+    pattern = {"worker": "ray::SweepTrainable", "raylet": "/raylet/raylet", "gcs": "gcs_server"}[
+        kind.split(maxsplit=1)[0]
+    ]
     targets = sorted(pid for pid, command in alive.items() if pattern in command)
     return bool(targets) and _signal(chance.choice(targets), signal.SIGKILL)
 
@@ -114,7 +116,7 @@ def _signal(pid: int, number: signal.Signals) -> bool:
 
 
 def _start(grid: Path, runs: Path, mark: str, log: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, MARK: mark, "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, MARK: mark, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": "local"}
     command = [sys.executable, "-m", "raysweep", "run", str(grid), "--runs", str(runs), "--max-failures", "0"]
     with log.open("ab") as output:
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
@@ -168,8 +170,6 @@ def _numbers(report: Any) -> dict[str, object]:
     return {"epoch": report.epoch} | {name: v for name, v in report.metrics.items() if name not in times}
 
 
-
-
 def main(arguments: Sequence[str] | None = None) -> Tally:
     """Run the undisturbed sweep, the disturbed one, compare them and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,7 +207,7 @@ def _report(tally: Tally, results: Results, begun: int, calm: float) -> None:
     print(f"kills survived: {tally.kills.total()} ({', '.join(f'{n} x {kind}' for kind, n in tally.kills.items())})")
     print(f"runs: {tally.rounds}; attempts per trial: median {median(attempts):g}, most {max(attempts)}")
     print(f"epochs repeated: {begun - wanted}, of {wanted} (at most one per running trial and kill)")
-    print(f"all metrics equal to an undisturbed run's")
+    print("all metrics equal to an undisturbed run's")
     print(f"wall time: {tally.seconds:.0f} s, undisturbed {calm:.0f} s, so lost {tally.seconds - calm:.0f} s")
 
 

@@ -33,7 +33,7 @@ def run_raysweep(trials: int, folder: Path) -> float:
     from raysweep.spec import check
 
     os.environ.update(DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT)
-    ray.init(address="local",num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     content = {
         "name": "noop",
         "trainable": "noop.py:train",
@@ -55,7 +55,7 @@ def run_tune(trials: int, folder: Path) -> float:
     sys.path.insert(0, str(HERE))
     from noop import train
 
-    ray.init(address="local",num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     started = time.perf_counter()
     results = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import signal
 import sys
 import time
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
             ),
         )
     except KeyboardInterrupt:
-        print(f"interrupted; the state is saved, and the same command goes on: {_command()}", file=sys.stderr)
+        print(
+            f"interrupted; the state is saved, and the same command goes on: {_command(*sys.argv[1:])}", file=sys.stderr
+        )
         return INTERRUPTED
     _tell(results, time.monotonic() - started, options.json)
     if results.failed:
@@ -81,8 +84,10 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _command() -> str:
-    return " ".join(["raysweep", *sys.argv[1:]])
+def _command(*arguments: str) -> str:
+    """A command line as the user can type it, in the way that this one was called."""
+    program = ["python", "-m", "raysweep"] if sys.argv[0].endswith("__main__.py") else ["raysweep"]
+    return shlex.join([*program, *arguments])
 
 
 def _tell(results: Results, seconds: float, as_json: bool) -> None:
@@ -279,7 +284,7 @@ def init(options: argparse.Namespace) -> int:
             (options.directory / name).write_bytes(files("raysweep").joinpath("starter", name).read_bytes())
     except OSError as error:
         raise StoreError(f"{options.directory}: cannot be written ({error.strerror}); give another DIR") from None
-    print(f"wrote {' and '.join(STARTER)}; try: raysweep run {options.directory / STARTER[0]}")
+    print(f"wrote {' and '.join(STARTER)}; try: {_command('run', str(options.directory / STARTER[0]))}")
     return 0
 
 

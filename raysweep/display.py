@@ -61,6 +61,9 @@ def summary(spec: SweepSpec, reconciliation: Reconciliation, todo: int) -> str:
     return f"{spec.name}: {len(reconciliation.standings)} trials ({', '.join(told)}); {end}"
 
 
+CHANGED_CODE = "the training code has changed since it trained {} of these trials; --fresh-code repeats them"
+
+
 class LineProgress(Progress):
     """One line per event, without control characters."""
 
@@ -78,6 +81,10 @@ class LineProgress(Progress):
         super().planned(spec, reconciliation, todo)
         self._todo = todo
         self._say(summary(spec, reconciliation, todo))
+
+    def changed_code(self, trials: int) -> None:
+        """Say that trials were trained by other code."""
+        self._say(CHANGED_CODE.format(trials))
 
     def connected(self, cluster: Cluster, slots: int) -> None:
         """Say how many trials run at once."""
@@ -132,6 +139,10 @@ class LiveProgress(Progress):
         """Say what the plan is."""
         super().planned(spec, reconciliation, todo)
         self._console.print(summary(spec, reconciliation, todo), markup=False)
+
+    def changed_code(self, trials: int) -> None:
+        """Say that trials were trained by other code."""
+        self._console.print(CHANGED_CODE.format(trials), markup=False, style="yellow")
 
     def __enter__(self) -> Progress:
         self._live.start()

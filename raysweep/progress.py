@@ -79,6 +79,9 @@ class Progress:
         counts = reconciliation.counts()
         self.counts = {state: counts.get(state, 0) for state in State if state.is_finished}
 
+    def changed_code(self, trials: int) -> None:
+        """So many trials were trained, or begun, by source code that has changed since."""
+
     def connected(self, cluster: Cluster, slots: int) -> None:
         """Ray is there, and runs `slots` trials at once."""
         self.cluster, self.slots = cluster, slots

@@ -78,9 +78,7 @@ class Reconciliation:
         return [standing for standing in self.standings if wanted(standing)]
 
 
-def reconcile(
-    spec: SweepSpec, trials: Sequence[Trial], run: RunDirectory, at_work: bool = False
-) -> Reconciliation:
+def reconcile(spec: SweepSpec, trials: Sequence[Trial], run: RunDirectory, at_work: bool = False) -> Reconciliation:
     """Hold a plan against a run directory.
 
     Args:

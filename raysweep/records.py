@@ -70,7 +70,8 @@ class TrialError:
     def state(self) -> State:
         """What a trial with this error is: out of memory, or failed."""
         memory = self.type in ("MemoryError", "OutOfMemoryError") or any(
-            text in self.message for text in ("CUDA out of memory", "can't allocate memory")  # both torch's
+            text in self.message
+            for text in ("CUDA out of memory", "can't allocate memory")  # both torch's
         )
         return State.OUT_OF_MEMORY if memory else State.FAILED
 

@@ -221,14 +221,21 @@ class Results:
         shown = {column: column for name in names if (column := self.parameters[name]) in table}
         metrics = dict.fromkeys(name for trial in self.trials if trial.last for name in _metrics(trial.last))
         ordered = sorted(metrics, key=lambda name: name != self.spec.metric.name)
-        shown |= {f"best.{n}": n for n in ordered if f"best.{n}" in table and n not in ("epoch", "run_duration")}
+        shown |= {f"best.{n}": n for n in ordered if f"best.{n}" in table and n not in OWN_COLUMNS}
         shown |= {"best.epoch": "epoch", "run_duration": "seconds", "state": "state", "trial": "trial"}
         return table[list(shown)].set_axis(list(shown.values()), axis="columns")
 
     def write(self) -> None:
-        """Write results.* and history.* (csv, json, parquet) into the run directory."""
-        for name, table in (("results", self.frame()), ("history", self.history())):
-            _write(table, self.directory / name)
+        """Write results.* and history.* (csv, json, parquet) into the run directory.
+
+        Raises:
+            StoreError: they cannot be written.
+        """
+        try:
+            for name, table in (("results", self.frame()), ("history", self.history())):
+                _write(table, self.directory / name)
+        except OSError as error:
+            raise StoreError(f"{self.directory}: the tables cannot be written: {error.strerror or error}") from None
 
 
 def load(run: str | Path, runs: str | Path = "runs") -> Results:

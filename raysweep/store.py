@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,16 @@ SWEEP, TRIAL, RESULT, ERROR, OUTPUT = "sweep.json", "trial.json", "result.json",
 STOP = ".stop"  # asks the run at work here to stop; see RunDirectory.request_stop
 SCRATCH = ".tune"  # Ray Tune's own files while it runs; nothing in it is ever read by us
 TEMPORARY = ".tmp"
+
+
+def _flocked(handle: int, kind: int, tries: int) -> bool:
+    for attempt in range(tries):
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.05 if attempt + 1 < tries else 0)
+    return False
 
 
 def write_text(path: Path, text: str) -> None:
@@ -118,7 +129,8 @@ class TrialFolder:
         target = self.path / name
         temporary = target.with_name(f".{target.name}{TEMPORARY}")
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(source, temporary)
+        temporary.mkdir()  # and not its parents: a run directory that was deleted is not to come back
+        shutil.copytree(source, temporary, dirs_exist_ok=True)
         if target.exists():
             shutil.rmtree(target)
         temporary.replace(target)
@@ -223,15 +235,13 @@ class RunDirectory:
             StoreError: another process holds it.
         """
         handle = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _flocked(handle, fcntl.LOCK_EX, tries=4):  # whoever only looks lets go at once
             os.close(handle)
             last = self.holder()
             raise StoreError(
                 f"{self.path}: another run is at work here (process {last.get('pid', '?')} on "
                 f"{last.get('host', '?')}); wait for it, `raysweep stop` it, or give another --runs DIR"
-            ) from None
+            )
         try:
             yield
         finally:
@@ -244,11 +254,11 @@ class RunDirectory:
 
     def is_locked(self) -> bool:
         """Whether a run is at work here now."""
+        handle = os.open(self.path, os.O_RDONLY)
         try:
-            with self.lock():
-                return False
-        except StoreError:
-            return True
+            return not _flocked(handle, fcntl.LOCK_SH, tries=1)
+        finally:
+            os.close(handle)
 
     def folders(self) -> dict[str, TrialFolder]:
         """The trials' folders that are there, by trial id; a folder keeps the name it was made with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -94,6 +94,8 @@ def run(
             load(reference)
         with _logged(spec, store, directory):
             progress.planned(spec, reconciliation, len(todo))
+            if others := [s for s in reconciliation.standings if s.has_other_code(code)]:
+                progress.changed_code(len(others))
             if todo:
                 _reopen(todo, options.again, code)
                 _train(_Work(spec, reference, code, store, todo, options), progress)
@@ -130,7 +132,7 @@ def _reopen(todo: Sequence[Standing], again: frozenset[Again], code: str | None)
             standing.folder.write(replace(standing.record, state=State.INTERRUPTED))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _logged(spec: SweepSpec, store: RunDirectory, directory: Path) -> Iterator[None]:
     """Keep in sweep.json what is run, by whom and with what, from before it starts to after it ends."""
     entry: dict[str, Any] = {
@@ -151,7 +153,8 @@ def _logged(spec: SweepSpec, store: RunDirectory, directory: Path) -> Iterator[N
     try:
         yield
     finally:
-        store.write_sweep(content, [*before, {**entry, "ended": time.time()}])
+        with contextlib.suppress(OSError):  # of a full disk; then the run has no end on record
+            store.write_sweep(content, [*before, {**entry, "ended": time.time()}])
         store.clear_stop()
         store.remove_scratch()
 

@@ -199,7 +199,7 @@ def varying(configs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _names(spec: SweepSpec, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     keys = [key for key in varying(configs.values()) if key not in spec.untracked]
-    lasts = [key.rpartition(".")[2] for key in keys]
+    lasts = [key.removesuffix(".name").rpartition(".")[2] for key in keys]  # optimizer.name is the optimizer
     shown = {key: last if lasts.count(last) == 1 else key for key, last in zip(keys, lasts, strict=True)}
     return {id: name(id, shown, config) for id, config in configs.items()}
 

@@ -45,7 +45,7 @@ def ray_2_cpus() -> Iterator[None]:
         for name, value in {**DRIVER_ENVIRONMENT, **WORKER_ENVIRONMENT, "RAY_AUTH_MODE": "disabled"}.items():
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         try:
             yield
         finally:

@@ -75,7 +75,7 @@ def surroundings(config: dict[str, Any]) -> None:
     torch.set_num_threads(3)
 
 
-class Stepper(tune.Trainable):
+class Stepper(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     """A class trainable that counts its steps, and keeps the count in its checkpoint."""
 
     def setup(self, config: dict[str, Any]) -> None:
