@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,13 +84,25 @@ def connected() -> Iterator[Cluster]:
 
     mine = not ray.is_initialized()
     if mine:
-        _start()
+        with _sigterm_kept():
+            _start()
     try:
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         yield Cluster(tuple({kind: node.get(kind, 0.0) for kind in ("CPU", "GPU")} for node in alive))
     finally:
         if mine:
             ray.shutdown()
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM over when it starts, and answers it by printing a stack; put back what was there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set signal handlers, and Ray does not try to elsewhere
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def _prepare() -> None:

@@ -132,7 +132,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
             return step()
         except StoreError as error:
             self._fault = error
-        except (Exception, SystemExit) as error:
+        except Exception as error:  # and not SystemExit: Ray raises it here to end the process
             cause = _origin(error)
             try:
                 _fail(self._recording, cause)

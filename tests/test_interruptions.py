@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on(command: Command, number: signal.Signals) -> None:
     _, err = process.communicate(timeout=60)
     assert time.monotonic() - sent < 15  # a second or two where the machine is idle
     if number is not signal.SIGKILL:
-        assert process.returncode == 130
+        assert process.returncode == 130, err
         assert "interrupted; the state is saved, and the same command goes on" in err
     code, _, err = command.run("run", grid)
     assert code == 0, err
