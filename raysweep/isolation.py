@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import random
 import sys
+
+from raysweep.errors import TrainableError
+from raysweep.reference import Reference, load
+
+
+def warm_up(reference: Reference) -> None:
+    """Import what trials need, once for all trials of this process, while Ray starts other processes.
+
+    torch is imported even where the training function does so later, or never: a generator that is seeded
+    only in the trials after the first would make results depend on the order of trials.
+    """
+    if gc.get_freeze_count():
+        return
+    import torch  # noqa: F401 - for its side effect, of being there
+
+    with contextlib.suppress(TrainableError):  # told when the trial begins, where it can be recorded
+        load(reference)
+    gc.collect()
+    gc.freeze()  # a full collection takes a quarter of a second with torch in memory, and each trial has one
 
 
 def isolate(seed: int, threads: int) -> None:
@@ -14,12 +34,10 @@ def isolate(seed: int, threads: int) -> None:
         seed: of Python's, numpy's and torch's random generators.
         threads: how many of them torch may use; OpenMP threads on shared cores collapse.
     """
-    gc.collect()  # what the last trial held, its tensors above all
+    gc.collect()  # what the last trial held, its tensors above all; fast, since what was imported is frozen
     random.seed(seed)
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(seed % 2**32)
-    # torch is imported here even where the training function imports it later: a generator that is
-    # seeded only in the trials after the first would make results depend on the order of trials
     import torch
 
     torch.manual_seed(seed)

@@ -24,7 +24,8 @@ from ray.tune.result import DONE, RESULT_DUPLICATE, TIME_TOTAL_S, TRAINING_ITERA
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from raysweep.errors import StoreError, TrainableError
-from raysweep.isolation import isolate
+from raysweep.isolation import isolate, warm_up
+from raysweep.mirror import place
 from raysweep.recording import Job, Recording
 from raysweep.records import TrialError
 from raysweep.reference import Reference, load
@@ -35,6 +36,7 @@ from raysweep.store import TrialFolder
 # error it failed with, and the fault that must end the sweep.
 METRICS, STATE, ERROR, FAULT = "metrics", "state", "error", "fault"
 IDLE = 0.5  # seconds
+PAUSED = "paused"  # Tune's name for the state of a trial that a scheduler pauses; there is no such file
 
 Value = TypeVar("Value")
 
@@ -50,23 +52,32 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
     """Runs the trial that its configuration describes (`Job`, under "job"), and after a reset the next one."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial, unless the run was asked to stop."""
-        job = Job(**config["job"])
+        """Take a trial on.
+
+        Its folder is left alone until train(): Tune may still give the trial to another process, which it
+        does when one that is reused is free before this one has started.
+        """
+        self._job = Job(**config["job"])
         self._recording: Recording | None = None
         self._inner: tune.Trainable | None = None
         self._fault: StoreError | None = None
         self._output = contextlib.ExitStack()
-        if TrialFolder(Path(job.folder)).stop_requested():
-            return
-        self._recording = self._attempt(lambda: Recording(job))
-        if self._recording is not None and not self._recording.is_over:
-            self._output.enter_context(contextlib.redirect_stdout(self._recording.output))
-            self._output.enter_context(contextlib.redirect_stderr(self._recording.output))
-            self._attempt(lambda: self._begin(job))
+        warm_up(Reference(self._job.trainable, Path(self._job.directory)))
 
-    def _begin(self, job: Job) -> None:
-        recording = self._recording
-        assert recording is not None  # setup() made it
+    def _begin(self) -> None:
+        """Begin the trial, or go on with it, unless the run was asked to stop."""
+        where = place(Path(self._job.folder), self._job.head)
+        if where.stop_requested():
+            time.sleep(IDLE)  # let the driver see that before it starts the next trial
+            return
+        self._recording = recording = Recording(self._job, where)
+        if not recording.is_over:
+            self._output.enter_context(contextlib.redirect_stdout(recording.output))
+            self._output.enter_context(contextlib.redirect_stderr(recording.output))
+            self._build(self._job, recording)
+
+    def _build(self, job: Job, recording: Recording) -> None:
+        """Make the user's trainable."""
         target = load(Reference(job.trainable, Path(job.directory)))
         isolate(job.seed, job.threads)
         recording.start_clock()
@@ -86,10 +97,10 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
 
     def train(self) -> dict[str, Any]:
         """Train until the next report, or the end; returns what the driver needs to know of it."""
+        if self._recording is None:
+            self._attempt(self._begin)
         recording, inner = self._recording, self._inner
-        if recording is None:
-            time.sleep(IDLE)  # the run is stopping: let the driver see that before it starts the next trial
-        elif inner is not None and not recording.is_over and self._fault is None:
+        if recording is not None and inner is not None and not recording.is_over and self._fault is None:
             self._attempt(lambda: self._step(recording, inner))
         return self._result()
 
@@ -107,7 +118,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         recording.add(_metrics(result), time.perf_counter() - started, checkpoint)
         if result.get(DONE):
             recording.finish(recording.missing_metric())
-        if recording.folder.stop_requested():
+        if recording.place.stop_requested():
             recording.interrupt()
 
     def _attempt(self, step: Callable[[], Value]) -> Value | None:
@@ -146,16 +157,19 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
             FAULT: str(self._fault) if self._fault else None,
         }
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+    def save(self, checkpoint_dir: str | None = None) -> Any:
         """A scheduler pauses the trial: its state is in its folder already, which is let go of.
 
-        The process waits for its next trial, and another may take this one up.
+        The process waits for its next trial, and another may take this one up. Nothing is saved the way Tune would,
+        which needs storage that all nodes share; what is returned only says that the trial can go on.
         """
-        self._end()
-        return {}
+        from ray.train._internal.checkpoint_manager import _TrainingResult
 
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to do: setup() went on from the trial's folder."""
+        self._end()
+        return _TrainingResult(tune.Checkpoint.from_directory(f"{self._job.folder}/{PAUSED}"), {})
+
+    def restore(self, checkpoint_path: object) -> None:
+        """Nothing to do: train() goes on from the trial's folder."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the next trial in this process."""
