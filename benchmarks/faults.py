@@ -99,7 +99,7 @@ def _kill(kind: str, driver: subprocess.Popen[bytes], mark: str, chance: random.
             _signal(pid, signal.SIGKILL)
         return True
     if kind.startswith("driver"):
-        return _signal(driver.pid, signal.Signals[kind.split()[-1]])
+        return _signal(driver.pid, signal.Signals[kind.rpartition(" ")[2]])
     pattern = {"worker": "ray::SweepTrainable", "raylet": "/raylet/raylet", "gcs": "gcs_server"}[
         kind.split(maxsplit=1)[0]
     ]

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from raysweep.errors import ClusterError
 from raysweep.spec import Resources
@@ -29,6 +31,8 @@ DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no report to Ray's authors
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",  # about Ray Train's interface, which is not used
 }
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for a submitted job, whose directory all nodes have already
+NO_CODE = (".git", "runs", "data", ".venv", "__pycache__")  # of a sweep file's directory, what no node needs
 FATAL_WHERE_SET = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")  # Tune refuses to start with either
 
 
@@ -38,9 +42,13 @@ class Cluster:
 
     Attributes:
         nodes: of each living node its "CPU" and "GPU".
+        is_private: whether it was started by this process, so that no other node is or will be part of it.
+        has_code: whether trials run in a copy of the sweep file's directory, on whichever node.
     """
 
     nodes: tuple[dict[str, float], ...]
+    is_private: bool = True
+    has_code: bool = False
 
     def slots(self, resources: Resources) -> int:
         """How many trials can run at once."""
@@ -73,8 +81,11 @@ def _needs(resources: Resources) -> tuple[tuple[str, float], tuple[str, float]]:
 
 
 @contextmanager
-def connected() -> Iterator[Cluster]:
+def connected(directory: Path = Path()) -> Iterator[Cluster]:
     """Ray for the length of the block: the one in use, the one RAY_ADDRESS names, or a new one here.
+
+    Args:
+        directory: the sweep file's, which RAY_ADDRESS's other nodes get a copy of.
 
     Raises:
         ClusterError: Ray does not start, or cannot be reached.
@@ -82,13 +93,14 @@ def connected() -> Iterator[Cluster]:
     _prepare()
     import ray
 
-    mine = not ray.is_initialized()
+    mine, has_code = not ray.is_initialized(), False
     if mine:
         with _sigterm_kept():
-            _start()
+            has_code = _start(directory)
     try:
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Cluster(tuple({kind: node.get(kind, 0.0) for kind in ("CPU", "GPU")} for node in alive))
+        nodes = tuple({kind: node.get(kind, 0.0) for kind in ("CPU", "GPU")} for node in alive)
+        yield Cluster(nodes, _is_head() and len(nodes) == 1, has_code)
     finally:
         if mine:
             ray.shutdown()
@@ -105,6 +117,13 @@ def _sigterm_kept() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+def _is_head() -> bool:
+    """Whether this process itself started the Ray that it uses."""
+    from ray._private import worker
+
+    return bool(worker._global_node.is_head())
+
+
 def _prepare() -> None:
     import ray  # noqa: F401 - sets its loggers' levels on import, and not again
 
@@ -117,15 +136,23 @@ def _prepare() -> None:
     os.environ.update(WORKER_ENVIRONMENT)  # a Ray that starts here hands its environment to its workers
 
 
-def _start() -> None:
+def _start(directory: Path) -> bool:
+    """Connect to the cluster that there is, or start a Ray here; returns whether it got a copy of `directory`."""
     import ray
+    from ray._private.services import canonicalize_bootstrap_address
 
     try:
+        environment: dict[str, Any] | None = None
+        if canonicalize_bootstrap_address(None):
+            environment = {"env_vars": dict(WORKER_ENVIRONMENT)}
+            if JOB not in os.environ:
+                environment |= {"working_dir": str(directory.resolve()), "excludes": list(NO_CODE)}
         ray.init(
             include_dashboard=False,
             log_to_driver=False,  # what a trial prints is in its output.log
             logging_level=logging.ERROR,
-            runtime_env={"env_vars": WORKER_ENVIRONMENT} if os.environ.get("RAY_ADDRESS") else None,
+            runtime_env=environment,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise ClusterError(f"Ray does not start: {error}") from error
+    return environment is not None and "working_dir" in environment

@@ -19,10 +19,11 @@ from typing import IO, Any, TypeVar
 
 from raysweep.deadline import Deadline
 from raysweep.errors import StoreError
+from raysweep.mirror import Here
 from raysweep.records import Reached, Report, State, TrialError, TrialRecord
 from raysweep.reporting import TrialContext
 from raysweep.spec import Metric, flat, reached
-from raysweep.store import TrialFolder, write_text
+from raysweep.store import write_text
 from raysweep.tensorboard import EventLog
 
 PATIENCE = 30.0  # seconds to wait for the worker of a killed run to let go of a trial's folder
@@ -46,6 +47,7 @@ class Job:
         resources: "CPU" and "GPU" that it occupies.
         threads: of torch and OpenMP.
         seed: what the random generators start from.
+        head: the name of the actor that serves the run directory on a cluster; see `mirror.place`.
     """
 
     folder: str
@@ -62,6 +64,7 @@ class Job:
     resources: dict[str, float]
     threads: int
     seed: int
+    head: str | None = None
 
 
 class Recording:
@@ -69,14 +72,17 @@ class Recording:
 
     Args:
         job: the trial.
+        place: where its folder is to be written.
 
     Raises:
         StoreError: the folder cannot be written, or another process is still writing to it.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, place: Here) -> None:
         self.job = job
-        self.folder = TrialFolder(Path(job.folder))
+        self.place = place
+        place.open()
+        self.folder = place.folder
         self._metric = Metric(name=job.metric, goal=job.goal)  # type: ignore[arg-type]  # from a checked file
         self.fault: StoreError | None = None  # what kept the training function's thread from writing
         self._guard = threading.RLock()  # the deadline has its own thread
@@ -138,6 +144,7 @@ class Recording:
         )
         self.events = EventLog(self.folder.path, self.epoch or None)
         self.events.session_start(flat(self.job.config), self.folder.path.name)
+        self.place.written()
 
     def start_clock(self) -> None:
         """From now on the trial's time counts; what was imported before does not."""
@@ -192,6 +199,7 @@ class Recording:
             self.folder.prune_checkpoints([*kept, self.best.checkpoint or ""] if self.best else kept)
         scalars = {name: value for name, value in report.metrics.items() if not isinstance(value, str)}
         self.events.scalars(scalars, report.epoch)
+        self.place.reported()
 
     def _limit(self, report: Report) -> Reached | None:
         """The limit of `stop` that a report reaches."""
@@ -252,6 +260,7 @@ class Recording:
         state = error.state if error else State.DONE
         record = replace(self.record, state=state, error=error, limit=limit, ended=time.time())
         self.folder.write(record)
+        self.place.written()
         self.record = record
 
     def interrupt(self) -> None:
@@ -264,6 +273,7 @@ class Recording:
             if not self.is_over:
                 self.record = replace(self.record, state=State.INTERRUPTED, ended=time.time())
                 self.storing(lambda: self.folder.write(self.record))
+                self.place.written()
                 self.is_over = True
 
     def close(self) -> None:
@@ -272,12 +282,13 @@ class Recording:
             self._deadline.cancel()
         if hasattr(self, "events"):
             for close in (self._close_events, self._results.close, self.output.close):
-                with contextlib.suppress(OSError):  # a full disk; what counts was told when it was written
+                with contextlib.suppress(OSError, StoreError):  # a full disk; what counts was told when it was written
                     close()
+        self.place.close()
         os.close(self._lock)
 
     def _close_events(self) -> None:
-        record = self.record if self.is_over else self.folder.record()
+        record = self.record if self.is_over else self.place.record()
         if not self.is_over and record is not None and record.state.is_finished:
             self.events.session_end(succeeded=True)  # early stopping is decided, and recorded, by the driver
         self.events.close()

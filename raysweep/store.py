@@ -23,6 +23,8 @@ from raysweep.records import FORMAT, Report, TrialRecord
 SWEEP, TRIAL, RESULT, ERROR, OUTPUT = "sweep.json", "trial.json", "result.json", "error.txt", "output.log"
 STOP = ".stop"  # asks the run at work here to stop; see RunDirectory.request_stop
 SCRATCH = ".tune"  # Ray Tune's own files while it runs; nothing in it is ever read by us
+ATTEMPTS = "attempts"  # in SCRATCH: which attempt at a trial may write its folder
+CHECKPOINT = "checkpoint_"  # what the names of a trial's checkpoints begin with
 TEMPORARY = ".tmp"
 
 
@@ -122,7 +124,7 @@ class TrialFolder:
 
     def checkpoints(self) -> list[Path]:
         """The folders of the checkpoints that are there, oldest first."""
-        return sorted(self.path.glob("checkpoint_*"))
+        return sorted(self.path.glob(f"{CHECKPOINT}*"))
 
     def save_checkpoint(self, source: Path, name: str) -> Path:
         """Copy a directory to be the checkpoint `name`; it is there whole, or not at all."""
@@ -287,6 +289,26 @@ class RunDirectory:
     def clear_stop(self) -> None:
         """Take the request back."""
         (self.path / STOP).unlink(missing_ok=True)
+
+    def mark(self, name: str) -> None:
+        """Leave a sign by which a worker can tell that it sees this directory."""
+        (self.scratch / ATTEMPTS).mkdir(parents=True, exist_ok=True)
+        (self.scratch / name).touch()
+
+    def is_marked(self, name: str) -> bool:
+        """Whether that sign can be seen from here."""
+        return (self.scratch / name).exists()
+
+    def attempt(self, trial: str) -> str:
+        """Which attempt at a trial may write its folder; empty where none may."""
+        try:
+            return (self.scratch / ATTEMPTS / trial).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def write_attempt(self, trial: str, attempt: str) -> None:
+        """Let `attempt` be the only one that may write a trial's folder."""
+        write_text(self.scratch / ATTEMPTS / trial, attempt)
 
     def remove_scratch(self) -> None:
         """Delete what Ray Tune wrote for itself."""

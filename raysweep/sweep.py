@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.cluster import connected
+from raysweep.cluster import Cluster, connected
 from raysweep.errors import SpecError, StoreError
 from raysweep.fingerprint import fingerprint
 from raysweep.progress import Progress
@@ -189,18 +190,29 @@ class _Work:
 
 
 def _train(work: _Work, progress: Progress) -> None:
-    with progress, connected() as cluster:
+    with progress, connected(work.reference.directory) as cluster, _served(work.store, cluster) as head:
         cluster.check(work.spec.resources)
+        if cluster.has_code:
+            work = replace(work, reference=replace(work.reference, directory=Path()))
         slots = cluster.slots(work.spec.resources)
         progress.connected(cluster, min(slots, work.spec.max_concurrent or slots))
         # each event makes Tune look at all waiting trials; twice what can run is enough to keep all busy
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * slots)
-        _tuner(work, progress).fit()
+        _tuner(work, progress, head).fit()
     if progress.fault is not None:
         raise StoreError(f"{progress.fault}; make room, or make it writable, and run again: what is done is kept")
 
 
-def _tuner(work: _Work, progress: Progress) -> Tuner:
+def _served(store: RunDirectory, cluster: Cluster) -> AbstractContextManager[str | None]:
+    """Serve the run directory to other nodes, also to those that come later; one's own Ray never has any."""
+    if cluster.is_private:
+        return nullcontext()
+    from raysweep.head import serving
+
+    return serving(store)
+
+
+def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
     """Ray Tune's grid search over what is missing."""
     from ray import tune
 
@@ -209,7 +221,7 @@ def _tuner(work: _Work, progress: Progress) -> Tuner:
     from raysweep.trainable import SweepTrainable
 
     spec = work.spec
-    jobs = [asdict(_job(work, standing)) for standing in work.todo]
+    jobs = [asdict(_job(work, standing, head)) for standing in work.todo]
     return tune.Tuner(
         SweepTrainable,
         param_space={"job": tune.grid_search(jobs)},
@@ -254,7 +266,7 @@ def _scheduler(spec: SweepSpec) -> TrialScheduler | None:
     )
 
 
-def _job(work: _Work, standing: Standing) -> Job:
+def _job(work: _Work, standing: Standing, head: str | None) -> Job:
     from raysweep.recording import Job
 
     trial, spec = standing.trial, work.spec
@@ -274,4 +286,5 @@ def _job(work: _Work, standing: Standing) -> Job:
         resources={kind: need for kind, need in (("CPU", spec.resources.cpu), ("GPU", spec.resources.gpu)) if need},
         threads=max(1, int(spec.resources.cpu)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**63 else spec.sweep_seed,
+        head=head,
     )

@@ -25,6 +25,7 @@ from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from raysweep.errors import StoreError, TrainableError
 from raysweep.isolation import isolate, warm_up
+from raysweep.mirror import place
 from raysweep.recording import Job, Recording
 from raysweep.records import TrialError
 from raysweep.reference import Reference, load
@@ -35,6 +36,7 @@ from raysweep.store import TrialFolder
 # error it failed with, and the fault that must end the sweep.
 METRICS, STATE, ERROR, FAULT = "metrics", "state", "error", "fault"
 IDLE = 0.5  # seconds
+PAUSED = "paused"  # Tune's name for the state of a trial that a scheduler pauses; there is no such file
 
 Value = TypeVar("Value")
 
@@ -68,8 +70,12 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         warm_up(Reference(self._job.trainable, Path(self._job.directory)))
 
     def _begin(self) -> None:
-        """Begin the trial, or go on with it."""
-        self._recording = recording = Recording(self._job)
+        """Begin the trial, or go on with it, unless the run was asked to stop."""
+        where = place(Path(self._job.folder), self._job.head)
+        if where.stop_requested():
+            time.sleep(IDLE)  # let the driver see that before it starts the next trial
+            return
+        self._recording = recording = Recording(self._job, where)
         if not recording.is_over:
             self._output.enter_context(contextlib.redirect_stdout(recording.output))
             self._output.enter_context(contextlib.redirect_stderr(recording.output))
@@ -97,9 +103,6 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
     def train(self) -> dict[str, Any]:
         """Train until the next report, or the end; returns what the driver needs to know of it."""
         if self._recording is None:
-            if TrialFolder(Path(self._job.folder)).stop_requested():
-                time.sleep(IDLE)  # let the driver see that the run is stopping before it starts the next trial
-                return self._result()
             self._attempt(self._begin)
         recording, inner = self._recording, self._inner
         if recording is not None and inner is not None and not recording.is_over and self._fault is None:
@@ -120,7 +123,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         recording.add(_metrics(result), time.perf_counter() - started, checkpoint)
         if result.get(DONE):
             recording.finish(recording.missing_metric())
-        if recording.folder.stop_requested():
+        if recording.place.stop_requested():
             recording.interrupt()
 
     def _attempt(self, step: Callable[[], Value]) -> Value | None:
@@ -159,16 +162,19 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
             FAULT: str(self._fault) if self._fault else None,
         }
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+    def save(self, checkpoint_dir: str | None = None) -> Any:
         """A scheduler pauses the trial: its state is in its folder already, which is let go of.
 
-        The process waits for its next trial, and another may take this one up.
+        The process waits for its next trial, and another may take this one up. Nothing is saved the way Tune would,
+        which needs storage that all nodes share; what is returned only says that the trial can go on.
         """
-        self._end()
-        return {}
+        from ray.train._internal.checkpoint_manager import _TrainingResult
 
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to do: setup() went on from the trial's folder."""
+        self._end()
+        return _TrainingResult(tune.Checkpoint.from_directory(f"{self._job.folder}/{PAUSED}"), {})
+
+    def restore(self, checkpoint_path: object) -> None:
+        """Nothing to do: train() goes on from the trial's folder."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the next trial in this process."""
