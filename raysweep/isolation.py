@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import random
 import sys
 from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 from raysweep.errors import TrainableError
-from raysweep.reference import Reference, load
+from raysweep.reference import Reference, load, locate
 
 
-@cache
 def warm_up(reference: Reference) -> None:
-    """Import what trials need, once for all trials of this process, while Ray starts other processes.
-
-    torch is imported even where the training function does so later, or never: a generator that is seeded
-    only in the trials after the first would make results depend on the order of trials.
-    """
+    """Import what trials need, while Ray starts other processes and before a trial's clock runs."""
     with contextlib.suppress(TrainableError):  # told when the trial begins, where it can be recorded
         load(reference)
-    isolate(0, 1)  # torch imports more of itself when it is first used
-    gc.collect()
-    gc.freeze()  # a full collection takes a quarter of a second with torch in memory, and each trial has one
+        source = locate(reference)
+        if source is not None and b"torch" in source.read_bytes():  # which it may import only when it is called
+            import torch  # noqa: F401 - for its side effect, of being there
 
 
 def isolate(seed: int, threads: int) -> None:
@@ -33,10 +33,25 @@ def isolate(seed: int, threads: int) -> None:
         seed: of Python's, numpy's and torch's random generators.
         threads: how many of them torch may use; OpenMP threads on shared cores collapse.
     """
-    gc.collect()  # what the last trial held, its tensors above all; fast, since what was imported is frozen
     random.seed(seed)
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        _settle_torch(seed, threads)
+    else:
+        _watch_for_torch(seed, threads)
+    _freeze("torch" in sys.modules)
+    gc.collect()  # what the last trial held, its tensors above all
+
+
+@cache
+def _freeze(with_torch: bool) -> None:
+    """Once without and once with torch: a full collection of all it imports takes a quarter of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+def _settle_torch(seed: int, threads: int) -> None:
     import torch
 
     torch.manual_seed(seed)
@@ -47,3 +62,36 @@ def isolate(seed: int, threads: int) -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+
+
+def _watch_for_torch(seed: int, threads: int) -> None:
+    """Settle torch as soon as the trial imports it.
+
+    A generator that is seeded only in the trials after the first would make results depend on their order; and
+    importing torch for functions that never use it costs each process seconds.
+    """
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _TorchFinder)]
+    sys.meta_path.insert(0, _TorchFinder(seed, threads))
+
+
+class _TorchFinder(MetaPathFinder):
+    """Finds torch as everybody else does, and settles it once it is loaded."""
+
+    def __init__(self, seed: int, threads: int) -> None:
+        self._arguments = seed, threads
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The spec of torch, whose loader settles it; None for all else."""
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_settle(module: ModuleType) -> None:
+                execute(module)
+                _settle_torch(*self._arguments)
+
+            spec.loader.exec_module = execute_and_settle  # type: ignore[method-assign]  # of this one loader
+        return spec

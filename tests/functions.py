@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -10,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray import tune
 
 import raysweep
@@ -58,6 +58,8 @@ def silent(config: dict[str, Any]) -> None:
 
 def surroundings(config: dict[str, Any]) -> None:
     """Reports what a trial finds in its process, and leaves a mess."""
+    # the name is put together so that nothing tells before it runs that it will import torch
+    torch = importlib.import_module("tor" + "ch")
     print("hello from", config["x"])
     raysweep.report(
         {

@@ -217,7 +217,6 @@ def test_other_early_stopping(sweep: Sweep, kind: str) -> None:
 def test_a_budget_drains_and_the_next_run_goes_on(sweep: Sweep) -> None:
     parameters = {"x": [1, 2, 3, 4], "epochs": 4, "pause": 0.7}
     results = sweep.run(parameters, budget=2)
-    assert states(results)[State.INTERRUPTED] >= 1
     assert states(results)[State.DONE] < 4
     assert sweep.progress.halted is not None and "budget" in sweep.progress.halted
     assert states(sweep.run(parameters)) == {State.DONE: 4}
