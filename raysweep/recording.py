@@ -22,7 +22,7 @@ from raysweep.errors import StoreError
 from raysweep.mirror import Here
 from raysweep.records import Reached, Report, State, TrialError, TrialRecord
 from raysweep.reporting import TrialContext
-from raysweep.spec import Metric, flat, reached
+from raysweep.spec import Metric, flat, limit_reached
 from raysweep.store import write_text
 from raysweep.tensorboard import EventLog
 
@@ -184,7 +184,7 @@ class Recording:
             if self.is_over:
                 return
             self.storing(lambda: self._append(report))
-            if (limit := self._limit(report)) is not None:
+            if (limit := limit_reached(report, self.job.stop)) is not None:
                 self.finish(self.missing_metric(), limit=limit)
             elif self._deadline is not None:
                 self._deadline.move((self._time_left() or 0.0) + GRACE + 2 * duration)
@@ -200,16 +200,6 @@ class Recording:
         scalars = {name: value for name, value in report.metrics.items() if not isinstance(value, str)}
         self.events.scalars(scalars, report.epoch)
         self.place.reported()
-
-    def _limit(self, report: Report) -> Reached | None:
-        """The limit of `stop` that a report reaches."""
-        # Ray Tune's name for the epoch is understood, too
-        known = {"epoch": report.epoch, "training_iteration": report.epoch, "time": report.run_duration}
-        for name, limit in self.job.stop.items():
-            value = {**report.metrics, **known}.get(name)
-            if isinstance(value, (int, float)) and reached(value, limit):
-                return Reached(name, value)
-        return None
 
     def _time_left(self) -> float | None:
         if "time" not in self.job.stop:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from raysweep.errors import SpecError, StoreError
 from raysweep.parameters import nearest
 from raysweep.reconciliation import Standing, reconcile
 from raysweep.records import Report, State, TrialError
-from raysweep.spec import SUFFIXES, SweepSpec, check, flat
+from raysweep.spec import SUFFIXES, SweepSpec, check, flat, limit_reached
 from raysweep.spec import load as load_spec
 from raysweep.store import SWEEP, RunDirectory
 from raysweep.trials import plan, varying
@@ -300,11 +300,15 @@ def _result(standing: Standing, spec: SweepSpec) -> TrialResult:
     )
 
 
-def _asked_for(standing: Standing, spec: SweepSpec) -> Iterable[Report]:
-    """A trial's reports, less epochs that the sweep file no longer asks for."""
-    reports = standing.folder.reports()
+def _asked_for(standing: Standing, spec: SweepSpec) -> Iterator[Report]:
+    """A trial's reports, less those past what the sweep file now asks for: fewer epochs, or an earlier limit."""
     epochs = flat(standing.trial.config).get(spec.continued) if spec.continued == "epochs" else None
-    return reports if epochs is None else [report for report in reports if report.epoch <= epochs]
+    for report in standing.folder.reports():
+        if epochs is not None and report.epoch > epochs:
+            return
+        yield report
+        if limit_reached(report, spec.limits):
+            return
 
 
 def _metrics(report: Report) -> dict[str, float | str]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from raysweep.errors import SpecError
 from raysweep.parameters import Axis, Constant, Draw, Parameter, ParameterError, dotted, json_value, nearest, parse
-from raysweep.records import Report
+from raysweep.records import Reached, Report
 
 Problem = tuple[str, str]  # the key's path in the file, and what is wrong there
 
@@ -281,6 +281,17 @@ def reached(value: float, limit: tuple[str, float]) -> bool:
     """Whether a value is at or past a limit of `stop`."""
     comparison, bound = limit
     return value >= bound if comparison == ">=" else value <= bound
+
+
+def limit_reached(report: Report, limits: Mapping[str, tuple[str, float]]) -> Reached | None:
+    """The limit of `stop` that a report reaches."""
+    # Ray Tune's name for the epoch is understood, too
+    known = {"epoch": report.epoch, "training_iteration": report.epoch, "time": report.run_duration}
+    for name, limit in limits.items():
+        value = {**report.metrics, **known}.get(name)
+        if isinstance(value, (int, float)) and reached(value, limit):
+            return Reached(name, value)
+    return None
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -98,7 +98,7 @@ def run(
             if others := [s for s in reconciliation.standings if s.has_other_code(code)]:
                 progress.changed_code(len(others))
             if todo:
-                _reopen(todo, options.again, code)
+                reopen(todo, options.again, code)
                 _train(_Work(spec, reference, code, store, todo, options), progress)
     results = read(store)
     if todo:
@@ -121,7 +121,7 @@ def _check_defaults(spec: SweepSpec, store: RunDirectory) -> None:
             )
 
 
-def _reopen(todo: Sequence[Standing], again: frozenset[Again], code: str | None) -> None:
+def reopen(todo: Sequence[Standing], again: frozenset[Again], code: str | None) -> None:
     """Make finished trials ones that a worker starts: afresh where the code is another, else where they ended."""
     for standing in todo:
         if standing.record is None:
