@@ -25,7 +25,7 @@ def show(table: pd.DataFrame, optional: list[str]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)  # a pipe has no width
-    table = _fitting(table, optional, console.width)
+    table = fitting(table, optional, console.width)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in table.columns:
         numeric = table[name].dtype.kind in "if"
@@ -35,7 +35,8 @@ def show(table: pd.DataFrame, optional: list[str]) -> None:
     console.print(shown)
 
 
-def _fitting(table: pd.DataFrame, optional: list[str], width: int) -> pd.DataFrame:
+def fitting(table: pd.DataFrame, optional: list[str], width: int) -> pd.DataFrame:
+    """A table that is `width` characters wide, if leaving out the last of the `optional` columns makes it so."""
     texts = _texts(table)
     widths = {
         name: GAP + max(len(str(name)), *(len(row[index]) for row in texts), 0)

@@ -1,0 +1,120 @@
+"""The run directory as tables: every planned trial has its row, and every number is where it belongs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import raysweep
+from raysweep.errors import SpecError, StoreError
+from raysweep.records import Report, State, TrialError, TrialRecord
+from raysweep.results import Results
+from raysweep.store import RunDirectory
+from raysweep.trials import Trial, plan
+from tests.sweeps import spec
+
+Metrics = list[Mapping[str, float | str]]
+
+
+def make(runs: Path, parameters: dict[str, Any], reports: Callable[[Trial], Metrics], **keys: Any) -> Results:
+    """A run directory as a sweep would leave it; a trial without reports has failed."""
+    sweep = spec(parameters, **keys)
+    store = RunDirectory(runs / "sweep")
+    store.create()
+    store.write_sweep(sweep.model_dump(mode="json", by_alias=True, exclude_unset=True), [])
+    for trial in plan(sweep):
+        told = reports(trial)
+        folder = store.trial(trial.name)
+        error = None if told else TrialError("ValueError", "before the first report")
+        state = State.FAILED if error else State.DONE
+        folder.write(TrialRecord(trial.id, trial.name, sweep.trainable, trial.config, state, error))
+        folder.keep_reports(Report(epoch, 0.0, 0.5, 0.5 * epoch, metrics) for epoch, metrics in enumerate(told, 1))
+    return raysweep.load("sweep", runs)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    def reports(trial: Trial) -> Metrics:
+        lr = trial.config["lr"]
+        return [] if lr == 1 else [{"loss": lr, "accuracy": 1 - lr}, {"loss": lr * 2, "accuracy": lr}]
+
+    return make(tmp_path, {"lr": [0.1, 0.2, 1], "opt": {"name": "sgd"}, "layers": {"value": [1, 2]}}, reports)
+
+
+def test_every_planned_trial_has_its_row(results: Results) -> None:
+    frame = results.frame()
+    assert frame["lr"].tolist() == [0.1, 0.2, 1]
+    assert frame["run"].tolist() == [1, 2, 3]
+    assert frame["state"].tolist() == ["done", "done", "failed"]
+    assert frame["error"].tolist()[2] == "ValueError: before the first report"
+    assert frame["opt.name"].tolist() == ["sgd"] * 3 and frame["layers"].tolist() == ["[1, 2]"] * 3
+
+
+def test_last_and_best_metrics_stand_apart(results: Results) -> None:
+    frame = results.frame()
+    assert frame["loss"].tolist()[:2] == [0.2, 0.4] and frame["best.loss"].tolist()[:2] == [0.1, 0.2]
+    assert frame["best.epoch"].tolist()[:2] == [1, 1] and frame["epoch"].tolist() == [2, 2, 0]
+    assert frame["run_duration"].tolist()[:2] == [1.0, 1.0]
+
+
+def test_history_has_a_row_for_each_epoch(results: Results) -> None:
+    history = results.history()
+    assert history[["run", "epoch"]].to_numpy().tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    assert list(history.columns[:5]) == ["trial", "run", "lr", "opt.name", "layers"]
+    assert history["run_duration"].tolist() == [0.5, 1.0, 0.5, 1.0]
+
+
+def test_a_parameter_gives_way_to_a_metric_of_its_name(tmp_path: Path) -> None:
+    frame = make(tmp_path, {"loss": [1, 2], "state": "x"}, lambda trial: [{"loss": 0.5}]).frame()
+    assert frame["loss"].tolist() == [0.5, 0.5] and frame["param.loss"].tolist() == [1, 2]
+    assert frame["param.state"].tolist() == ["x", "x"]
+
+
+def test_nan_is_worse_than_any_number_and_stays_nan(tmp_path: Path) -> None:
+    values = {1: math.nan, 2: 5.0, 3: math.inf}
+    results = make(tmp_path, {"x": [1, 2, 3]}, lambda trial: [{"loss": values[trial.config["x"]]}])
+    assert [trial.config["x"] for trial in results.ranked()] == [2, 3, 1]
+    assert math.isnan(results.frame()["loss"][0]) and math.isinf(results.frame()["loss"][2])
+
+
+def test_the_tables_agree_in_all_formats(results: Results) -> None:
+    results.write()
+    for name, table in (("results", results.frame()), ("history", results.history())):
+        base = results.directory / name
+        pd.testing.assert_frame_equal(pd.read_parquet(base.with_suffix(".parquet")), table, check_dtype=False)
+        csv = pd.read_csv(base.with_suffix(".csv"), dtype={"trial": str})
+        assert csv["trial"].tolist() == table["trial"].tolist() and csv["loss"].equals(table["loss"])
+        rows = json.loads(base.with_suffix(".json").read_text())
+        assert [row["loss"] for row in rows][:2] == table["loss"].tolist()[:2]
+
+
+def test_mixed_values_of_an_axis_can_be_written(tmp_path: Path) -> None:
+    results = make(tmp_path, {"x": [1, "auto", None, 0.5, True]}, lambda trial: [{"loss": 1.0}])
+    results.write()
+    written = pd.read_parquet(results.directory / "results.parquet")["x"]
+    assert written.fillna("nothing").tolist() == ["1", "auto", "nothing", "0.5", "True"]
+
+
+def test_the_leaderboard_sorts_and_filters(results: Results) -> None:
+    board = results.leaderboard()
+    assert board["lr"].tolist() == [0.1, 0.2, 1] and list(board.columns[:3]) == ["lr", "loss", "accuracy"]
+    assert results.leaderboard(sort_by="-loss")["lr"].tolist()[0] == 0.2
+    assert results.leaderboard(where=["lr<=0.2", "accuracy>0.85"])["lr"].tolist() == [0.1]
+    assert results.leaderboard(where=["state=failed"])["lr"].tolist() == [1]
+    assert len(results.leaderboard(top=2)) == 2
+    with pytest.raises(SpecError, match="did you mean 'loss'"):
+        results.leaderboard(sort_by="los")
+
+
+def test_a_sweep_without_reports_has_tables_all_the_same(tmp_path: Path) -> None:
+    results = make(tmp_path, {"x": [1, 2]}, lambda trial: [])
+    results.write()
+    assert results.history().empty and len(results.frame()) == 2
+    with pytest.raises(StoreError, match="no trial has reported 'loss' yet"):
+        _ = results.best
