@@ -13,6 +13,7 @@ from ray.tune.result import DONE, TIME_TOTAL_S, TRAINING_ITERATION
 
 from raysweep.progress import Progress
 from raysweep.reconciliation import Standing
+from raysweep.recording import Job
 from raysweep.records import State, TrialError, TrialRecord
 from raysweep.trainable import ERROR, FAULT, METRICS, STATE
 
@@ -30,7 +31,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
         return tune.Callback, ()
 
     def _standing(self, trial: Any) -> Standing:
-        return self._standings[trial.config["job"]["id"]]
+        return self._standings[Job.from_json(trial.config["job"]).id]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has a worker."""

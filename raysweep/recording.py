@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import platform
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -65,6 +66,15 @@ class Job:
     threads: int
     seed: int
     head: str | None = None
+
+    def to_json(self) -> str:
+        """The job as text: what Tune carries without copying it again and again."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job that a text holds."""
+        return cls(**json.loads(text))
 
 
 class Recording:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from raysweep.recording import Job
 
+BLOCK = 100  # trials; the square root of the most that are planned without asking
 PACKAGES = ("raysweep", "ray", "torch", "torchvision", "tensorboard", "pandas", "numpy")
 
 
@@ -196,8 +197,6 @@ def _train(work: _Work, progress: Progress) -> None:
             work = replace(work, reference=replace(work.reference, directory=Path()))
         slots = cluster.slots(work.spec.resources)
         progress.connected(cluster, min(slots, work.spec.max_concurrent or slots))
-        # each event makes Tune look at all waiting trials; twice what can run is enough to keep all busy
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * slots)
         _tuner(work, progress, head).fit()
     if progress.fault is not None:
         raise StoreError(f"{progress.fault}; make room, or make it writable, and run again: what is done is kept")
@@ -218,19 +217,20 @@ def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
 
     from raysweep.halt import Halt
     from raysweep.listener import Listener
+    from raysweep.recording import Job
     from raysweep.trainable import SweepTrainable
 
     spec = work.spec
-    jobs = [asdict(_job(work, standing, head)) for standing in work.todo]
+    jobs = [_job(work, standing, head).to_json() for standing in work.todo]
     return tune.Tuner(
         SweepTrainable,
-        param_space={"job": tune.grid_search(jobs)},
+        param_space={"job": _grid(jobs)},
         tune_config=tune.TuneConfig(
             reuse_actors=not work.options.isolate,
             max_concurrent_trials=spec.max_concurrent,
             scheduler=_scheduler(spec),
-            trial_dirname_creator=lambda trial: Path(trial.config["job"]["folder"]).name,
-            trial_name_creator=lambda trial: trial.config["job"]["name"],
+            trial_dirname_creator=lambda trial: Path(Job.from_json(trial.config["job"]).folder).name,
+            trial_name_creator=lambda trial: Job.from_json(trial.config["job"]).name,
         ),
         run_config=tune.RunConfig(
             name=SCRATCH,
@@ -243,6 +243,14 @@ def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
             verbose=0,
         ),
     )
+
+
+def _grid(jobs: Sequence[str]) -> Any:
+    """A grid search over jobs, in blocks: for each value of a grid Tune copies the whole list that it is in."""
+    from ray import tune
+
+    blocks = [jobs[start : start + BLOCK] for start in range(0, len(jobs), BLOCK)]
+    return tune.grid_search([tune.grid_search(list(block)) for block in blocks])
 
 
 def _scheduler(spec: SweepSpec) -> TrialScheduler | None:

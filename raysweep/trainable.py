@@ -54,7 +54,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """What the trial occupies."""
-        return tune.PlacementGroupFactory([dict(config["job"]["resources"])])
+        return tune.PlacementGroupFactory([Job.from_json(config["job"]).resources])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a trial on.
@@ -62,7 +62,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         Its folder is left alone until train(): Tune may still give the trial to another process, which it
         does when one that is reused is free before this one has started.
         """
-        self._job = Job(**config["job"])
+        self._job = Job.from_json(config["job"])
         self._recording: Recording | None = None
         self._inner: tune.Trainable | None = None
         self._fault: StoreError | None = None
