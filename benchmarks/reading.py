@@ -1,6 +1,6 @@
 """How long it takes to read results: 10,000 trials of 10 epochs, as a sweep leaves them.
 
-    python benchmarks/reading.py --trials 10000 --epochs 10 --rounds 5
+python benchmarks/reading.py --trials 10000 --epochs 10 --rounds 5
 """
 
 from __future__ import annotations

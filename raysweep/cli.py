@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
     options = _parser().parse_args(_joined(arguments))
     try:
-        return int(options.verb(options))
+        return int(_function(options)(options))
     except RaysweepError as error:
         print(f"raysweep: {error}", file=sys.stderr)
         return WRONG
@@ -36,6 +36,15 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # `raysweep results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _function(options: argparse.Namespace) -> Any:
+    """What does the command: here, or with --cluster there."""
+    if getattr(options, "cluster", None) is None:
+        return options.verb
+    from raysweep import remote_commands
+
+    return getattr(remote_commands, options.verb.__name__)
 
 
 def _joined(arguments: list[str]) -> list[str]:
@@ -106,17 +115,28 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("run", metavar="RUN")
     status.add_argument("--json", action="store_true", help="the answer as JSON on stdout")
     _add_runs(status)
+    _add_cluster(status)
     stop = verb("stop", commands.stop, "let a run finish its epochs and stop; the second time, end it now")
     stop.add_argument("run", metavar="RUN")
     _add_runs(stop)
+    _add_cluster(stop)
     board = verb("tensorboard", commands.tensorboard, "TensorBoard over one run, or over all of them")
     board.add_argument("run", metavar="RUN", nargs="?", help="one run; all of --runs where it is not given")
     board.add_argument("--port", type=_positive, default=6006, help="default: 6006")
     _add_runs(board)
+    doctor = verb("doctor", _doctor, "what would break a run: versions, code, storage, resources, clocks of every node")
+    doctor.add_argument("grid", metavar="GRID", nargs="?", type=Path, help="a sweep file that is to be run")
+    _add_runs(doctor)
     init = verb("init", commands.init, f"write a starter sweep: {' and '.join(commands.STARTER)}")
     init.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path(), help="default: here")
     verb("schema", commands.schema, "print the JSON Schema of a sweep file")
     return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from raysweep.doctor import doctor
+
+    return doctor(options)
 
 
 _RUN_HELP = (
@@ -133,6 +153,12 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("runs"),
         help="where run directories are; default: runs",
+    )
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cluster", metavar="FILE", type=Path, help="on the cluster that `ray up FILE` started; results come here"
     )
 
 
@@ -161,6 +187,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="stop after N failed trials; 0: never; default: when the first 5 all fail the same way",
     )
+    _add_cluster(parser)
     parser.add_argument("--isolate", action="store_true", help="a fresh process for each trial; slower")
 
 
@@ -177,6 +204,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=("table", "csv", "json", "md"), default="table")
     _add_runs(parser)
+    _add_cluster(parser)
 
 
 def _add_best(parser: argparse.ArgumentParser) -> None:

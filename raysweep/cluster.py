@@ -8,10 +8,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from raysweep.autoscaling import Autoscaling, autoscaling
 from raysweep.errors import ClusterError
 from raysweep.spec import Resources
 
@@ -44,15 +45,25 @@ class Cluster:
         nodes: of each living node its "CPU" and "GPU".
         is_private: whether it was started by this process, so that no other node is or will be part of it.
         has_code: whether trials run in a copy of the sweep file's directory, on whichever node.
+        plan: which other nodes it is to have, or may get.
     """
 
     nodes: tuple[dict[str, float], ...]
     is_private: bool = True
     has_code: bool = False
+    plan: Autoscaling = field(default_factory=Autoscaling)
 
     def slots(self, resources: Resources) -> int:
         """How many trials can run at once."""
         return sum(_fits(node, resources) for node in self.nodes)
+
+    def most_slots(self, resources: Resources) -> int:
+        """How many could, at most, with all the nodes that may come."""
+        return self.slots(resources) + sum(_fits(node, resources) for node in self.plan.possible)
+
+    def renewed(self) -> Cluster:
+        """The cluster with the nodes that it has now."""
+        return replace(self, nodes=_living())
 
     def check(self, resources: Resources) -> None:
         """See that a trial can ever run.
@@ -60,12 +71,13 @@ class Cluster:
         Raises:
             ClusterError: no node has what it asks for.
         """
-        if self.slots(resources) > 0:
+        if self.most_slots(resources) > 0:
             return
-        largest = max(self.nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+        nodes = (*self.nodes, *self.plan.possible)
+        largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
         raise ClusterError(
             f"resources: a trial asks for {resources.cpu:g} CPU and {resources.gpu:g} GPU, and no node has that; the "
-            f"largest of {len(self.nodes)} has {largest.get('CPU', 0):g} CPU and {largest.get('GPU', 0):g} GPU. "
+            f"largest of {len(nodes)} has {largest.get('CPU', 0):g} CPU and {largest.get('GPU', 0):g} GPU. "
             'Lower "resources" in the sweep file, or use a machine that has them'
         )
 
@@ -98,9 +110,9 @@ def connected(directory: Path = Path()) -> Iterator[Cluster]:
         with _sigterm_kept():
             has_code = _start(directory)
     try:
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        nodes = tuple({kind: node.get(kind, 0.0) for kind in ("CPU", "GPU")} for node in alive)
-        yield Cluster(nodes, _is_head() and len(nodes) == 1, has_code)
+        nodes = _living()
+        is_private = _is_head() and len(nodes) == 1
+        yield Cluster(nodes, is_private, has_code, Autoscaling() if is_private else autoscaling())
     finally:
         if mine:
             ray.shutdown()
@@ -115,6 +127,14 @@ def _sigterm_kept() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+def _living() -> tuple[dict[str, float], ...]:
+    """The "CPU" and "GPU" of each living node."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return tuple({kind: node.get(kind, 0.0) for kind in ("CPU", "GPU")} for node in alive)
 
 
 def _is_head() -> bool:

@@ -109,6 +109,10 @@ class LineProgress(Progress):
         super().lost(trial)
         self._say(f"{label(trial)}: its worker was lost; it will be started again")
 
+    def noticed(self, text: str) -> None:
+        """Say it."""
+        self._say(text)
+
     def halting(self, reason: str) -> None:
         """Say that the run ends before its last trial."""
         if self.halted is None:
@@ -143,6 +147,10 @@ class LiveProgress(Progress):
     def changed_code(self, trials: int) -> None:
         """Say that trials were trained by other code."""
         self._console.print(CHANGED_CODE.format(trials), markup=False, style="yellow")
+
+    def noticed(self, text: str) -> None:
+        """Say it, above the table."""
+        self._console.print(text, markup=False)
 
     def __enter__(self) -> Progress:
         self._live.start()

@@ -26,6 +26,21 @@ def warm_up(reference: Reference) -> None:
             import torch  # noqa: F401 - for its side effect, of being there
 
 
+def fence(gpu: float) -> None:
+    """Let this process have no more of a GPU's memory than its share; PyTorch then raises OutOfMemoryError.
+
+    Ray only counts fractions of GPUs: without this one trial could take the memory of the others.
+
+    Args:
+        gpu: the share, as in the sweep file; 1 and more for whole GPUs, 0 for none.
+    """
+    import torch
+
+    if gpu and torch.cuda.is_available():
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.set_per_process_memory_fraction(min(1.0, gpu), device)
+
+
 def isolate(seed: int, threads: int) -> None:
     """Set everything that a trial could have left behind in this process.
 

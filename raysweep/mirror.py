@@ -273,7 +273,7 @@ def place(folder: Path, head: str | None) -> Here:
     line = Line(head, folder.name)
     if sees(RunDirectory(folder.parent), head):
         return Here(TrialFolder(folder), line)
-    return Mirror(TrialFolder(_staging() / line.attempt / folder.name), line)
+    return Mirror(TrialFolder(staging() / line.attempt / folder.name), line)
 
 
 def sees(run: RunDirectory, head: str) -> bool:
@@ -281,7 +281,7 @@ def sees(run: RunDirectory, head: str) -> bool:
     return run.is_marked(head)
 
 
-def _staging() -> Path:
+def staging() -> Path:
     """Where on this node copies are: with Ray's own files, which are not in memory."""
     from ray._private import worker
 

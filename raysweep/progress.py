@@ -62,6 +62,9 @@ class Progress:
         """How many trials have ended in this run."""
         return len(self.durations)
 
+    def noticed(self, text: str) -> None:
+        """Something about the cluster that a person may want to know."""
+
     def halting(self, reason: str) -> None:
         """The run ends before its last trial."""
         self.halted = reason

@@ -48,6 +48,7 @@ class Job:
         resources: "CPU" and "GPU" that it occupies.
         threads: of torch and OpenMP.
         seed: what the random generators start from.
+        gpu: what it has of each GPU that it sees.
         head: the name of the actor that serves the run directory on a cluster; see `mirror.place`.
     """
 
@@ -65,6 +66,7 @@ class Job:
     resources: dict[str, float]
     threads: int
     seed: int
+    gpu: float = 0.0
     head: str | None = None
 
     def to_json(self) -> str:

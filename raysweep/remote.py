@@ -6,10 +6,12 @@ The sweep is a job: it goes on when the laptop is closed. Its run directory is o
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,10 @@ from raysweep.cluster import NO_CODE
 from raysweep.errors import ClusterError
 from raysweep.tunnel import Login
 
+TOKEN = Path("~/.ray/auth_token")  # where Ray keeps it
 RUNS = "runs"  # in the home directory on the head
 PYTHON = "python -m raysweep"
+RAYS_OWN = re.compile(r"\S+ \S+\s+INFO job_manager\.py:\d+ -- |Running entrypoint for job ")
 INTERVAL = 0.5  # seconds between looks at a job
 ANSWER = 120.0  # seconds that a short job may take
 
@@ -52,11 +56,11 @@ class Remote:
     """
 
     def __init__(self, login: Login, port: int) -> None:
-        os.environ["RAY_AUTH_MODE"] = "token"  # Ray's client reads the token's file where this is set
         self._login = login
         try:
             from ray.job_submission import JobSubmissionClient
 
+            logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.CRITICAL)  # tells of each upload
             self._client: Any = JobSubmissionClient(f"http://127.0.0.1:{port}")
         except Exception as error:  # its kinds are Ray's, requests' and aiohttp's
             raise ClusterError(f"{login.host}: Ray's job server cannot be used: {error}") from None
@@ -93,10 +97,14 @@ class Remote:
             ClusterError: the connection is lost; the job goes on.
         """
         pieces = self._client.tail_job_logs(job)
+
+        async def following() -> str | None:
+            return await anext(pieces, None)
+
         with asyncio.Runner() as runner:
             try:
-                while (piece := runner.run(anext(pieces, None))) is not None:
-                    yield str(piece)
+                while (piece := runner.run(following())) is not None:
+                    yield _own(piece)
             except (RuntimeError, OSError) as error:
                 raise ClusterError(
                     f"{self._login.host}: the connection is lost ({error}); the sweep goes on there, and the same "
@@ -130,7 +138,7 @@ class Remote:
         command = f'{PYTHON} {shlex.join(arguments)} --runs "$HOME/{RUNS}"'
         job = str(self._client.submit_job(entrypoint=f"{command} 2>/dev/null" if quiet else command))
         code = self.wait(job)
-        text = str(self._client.get_job_logs(job))
+        text = _own(str(self._client.get_job_logs(job)))
         self._client.delete_job(job)
         return code, text
 
@@ -144,11 +152,16 @@ class Remote:
         from raysweep.results import load
 
         source, target = f"{RUNS}/{name}", runs / name
-        self._login.fetch(source, target, ("--exclude=checkpoint_*", "--exclude=.tune", "--exclude=*.tmp", "--delete"))
+        self._login.fetch(source, target, ("--exclude=checkpoint_*", "--exclude=.tune", "--exclude=*.tmp"))
         ranked = load(name, runs).ranked()
         if ranked and (best := ranked[0].best) is not None and best.checkpoint:
             inside = f"{ranked[0].path.name}/{best.checkpoint}"
             self._login.fetch(f"{source}/{inside}", target / inside)
+
+
+def _own(log: str) -> str:
+    """Of a job's log what the job says, without what Ray says about it."""
+    return "".join(line for line in log.splitlines(keepends=True) if not RAYS_OWN.match(line))
 
 
 @contextmanager
@@ -158,18 +171,8 @@ def connected(file: Path) -> Iterator[Remote]:
     Raises:
         ClusterError: it is not running, or cannot be reached.
     """
+    if TOKEN.expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # read once, when Ray is imported; else it sends no token
     login = Login.of(file)
     with login.tunnel() as port:
         yield Remote(login, port)
-
-
-def options(arguments: Sequence[str], grid: str) -> tuple[str, ...]:
-    """Of a command line `run GRID ...`, what the head is to be told as well: not what is about this machine."""
-    kept: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument in ("--cluster", "--runs"):
-            next(rest, None)
-        elif argument not in ("run", grid, "--json") and not argument.startswith(("--cluster=", "--runs=")):
-            kept.append(argument)
-    return tuple(kept)

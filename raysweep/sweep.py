@@ -191,15 +191,29 @@ class _Work:
 
 
 def _train(work: _Work, progress: Progress) -> None:
-    with progress, connected(work.reference.directory) as cluster, _served(work.store, cluster) as head:
-        cluster.check(work.spec.resources)
-        if cluster.has_code:
+    with progress, connected(work.reference.directory) as found, _served(work.store, found) as head:
+        if found.has_code:
             work = replace(work, reference=replace(work.reference, directory=Path()))
+        cluster = found if found.is_private else _ready(found, work, head, progress)
+        cluster.check(work.spec.resources)
         slots = cluster.slots(work.spec.resources)
         progress.connected(cluster, min(slots, work.spec.max_concurrent or slots))
+        # fewer than Tune's own 200, and short trials that reuse one process would keep others from starting
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(200, 2 * cluster.most_slots(work.spec.resources)))
         _tuner(work, progress, head).fit()
     if progress.fault is not None:
         raise StoreError(f"{progress.fault}; make room, or make it writable, and run again: what is done is kept")
+
+
+def _ready(cluster: Cluster, work: _Work, head: str | None, progress: Progress) -> Cluster:
+    """The cluster once its nodes are there, and have been seen to be able to run trials."""
+    from raysweep import preflight
+
+    preflight.wait_for_nodes(cluster.plan, progress)
+    cluster = cluster.renewed()
+    if len(cluster.nodes) > 1:
+        preflight.check(work.reference, head)
+    return cluster
 
 
 def _served(store: RunDirectory, cluster: Cluster) -> AbstractContextManager[str | None]:
@@ -294,5 +308,6 @@ def _job(work: _Work, standing: Standing, head: str | None) -> Job:
         resources={kind: need for kind, need in (("CPU", spec.resources.cpu), ("GPU", spec.resources.gpu)) if need},
         threads=max(1, int(spec.resources.cpu)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**63 else spec.sweep_seed,
+        gpu=spec.resources.gpu,
         head=head,
     )

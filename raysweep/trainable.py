@@ -24,7 +24,7 @@ from ray.tune.result import DONE, RESULT_DUPLICATE, TIME_TOTAL_S, TRAINING_ITERA
 from ray.tune.trainable import FunctionTrainable, wrap_function
 
 from raysweep.errors import StoreError, TrainableError
-from raysweep.isolation import isolate, warm_up
+from raysweep.isolation import fence, isolate, warm_up
 from raysweep.mirror import place
 from raysweep.recording import Job, Recording
 from raysweep.records import TrialError
@@ -85,6 +85,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         """Make the user's trainable."""
         target = load(Reference(job.trainable, Path(job.directory)))
         isolate(job.seed, job.threads)
+        fence(job.gpu)
         recording.start_clock()
         storage = _TrialStorage(self._storage, recording)
         inner: Any = target if inspect.isclass(target) else wrap_function(_Function(target, recording))

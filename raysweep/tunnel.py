@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import shlex
 import socket
@@ -145,26 +148,29 @@ def _bootstrapped(file: Path) -> dict[str, Any]:
         raise ClusterError(f"{file}: is not valid YAML: {error}") from None
     if not isinstance(config, dict):
         raise ClusterError(f"{file}: is no cluster file")
-    sdk = _sdk()
     try:
-        filled: dict[str, Any] = sdk.bootstrap_config(config)
+        with _launcher() as sdk:
+            filled: dict[str, Any] = sdk.bootstrap_config(config)
     except Exception as error:  # whatever a cloud's library raises
         raise ClusterError(f"{file}: Ray's cluster launcher refuses it: {error}") from None
     return filled
 
 
 def _head_address(file: Path) -> str:
-    sdk = _sdk()
     try:
-        return str(sdk.get_head_node_ip(str(file)))
+        with _launcher() as sdk:
+            return str(sdk.get_head_node_ip(str(file)))
     except Exception as error:  # Ray's launcher raises RuntimeError, a cloud's library anything
         raise ClusterError(f"{file}: no head of this cluster is running ({error}); start it: ray up {file}") from None
 
 
-def _sdk() -> Any:
+@contextmanager
+def _launcher() -> Iterator[Any]:
+    """Ray's cluster launcher, which talks a lot; what goes wrong it raises."""
     try:
         from ray.autoscaler import sdk
     except ImportError as error:
         raise ClusterError(f"--cluster needs more of Ray ({error}): pip install 'raysweep[cluster]'") from None
-    sdk.configure_logging(log_style="record", verbosity=0)
-    return sdk
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield sdk

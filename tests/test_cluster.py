@@ -20,9 +20,13 @@ from ray.cluster_utils import Cluster
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import raysweep
+from raysweep import preflight
+from raysweep.autoscaling import Autoscaling
 from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
+from raysweep.errors import ClusterError
 from raysweep.progress import Progress
 from raysweep.records import State
+from raysweep.reference import Reference
 from raysweep.results import Results, TrialResult
 from raysweep.spec import check
 from raysweep.store import RunDirectory
@@ -324,3 +328,38 @@ def test_a_trial_that_asks_for_no_gpu_sees_none(nodes: Nodes) -> None:
     nodes.connect()
     results = nodes.run({"x": [1], "pause": 0}, "gpus")
     assert seen(results.trials[0]) == "<>"
+
+
+def test_what_would_break_a_run_is_told_before_it_starts(nodes: Nodes) -> None:
+    nodes.add(num_cpus=1)
+    nodes.connect()
+    with pytest.raises(ClusterError, match=r"asks for 2 CPU and 0\.5 GPU.* largest of 2 has 1 CPU and 0 GPU"):
+        nodes.run({"x": 1}, resources={"cpu": 2, "gpu": 0.5})
+    (nodes.folder / "fussy.py").write_text("def train(config): pass\n")
+    facts = preflight.examine(Reference("fussy.py:train", nodes.folder), None)
+    assert [fact.problem for fact in facts] == [None, None]
+    assert facts[0].versions == facts[1].versions == preflight.versions()
+    assert abs(facts[1].ahead) < 1
+    (nodes.folder / "fussy.py").write_text("import no_such_module\n")
+    with pytest.raises(ClusterError, match=r"(?s)cannot run this sweep:.*No module named 'no_such_module'"):
+        preflight.check(Reference("fussy.py:train", nodes.folder), None)
+
+
+class Noticing(Progress):
+    """Keeps what it is told about the cluster."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def noticed(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_run_waits_for_nodes_that_are_starting(nodes: Nodes) -> None:
+    nodes.connect()
+    aside = Aside(lambda: nodes.add(num_cpus=1))
+    progress = Noticing()
+    preflight.wait_for_nodes(Autoscaling(expected=2), progress)
+    aside.join()
+    assert progress.said == ["waiting for 1 of 2 nodes that are still starting"]

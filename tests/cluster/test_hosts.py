@@ -1,0 +1,149 @@
+"""A sweep from a laptop on a cluster of three hosts, and what may happen to them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.machines import Laptop, nodes, wait_for
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+EPOCHS = [1, 2, 3, 4]
+
+
+def whole(laptop: Laptop, name: str, trials: int = 4) -> None:
+    """Every trial is done, with each epoch once."""
+    assert [row["state"] for row in laptop.results(name)] == ["done"] * trials
+    history = laptop.history(name)
+    for trial in {row["trial"] for row in history}:
+        assert [row["epoch"] for row in history if row["trial"] == trial] == EPOCHS
+
+
+def hosts_of(laptop: Laptop, name: str) -> set[str]:
+    return {row["host"] for row in laptop.history(name)}
+
+
+def processes(laptop: Laptop, host: str) -> list[str]:
+    """The command lines of a host's processes."""
+    return laptop.hosts.sh(host, "ps -eo args").splitlines()
+
+
+def test_one_command_brings_the_results_to_the_laptop(laptop: Laptop) -> None:
+    laptop.prepare("simple", pause=2)
+    told = laptop.raysweep("run simple.json")
+    assert "3 at once on 3 nodes (3 CPU, 0 GPU)" in told
+    assert "4 done" in told
+    whole(laptop, "simple")
+    assert hosts_of(laptop, "simple") == {"rs-h1", "rs-h2", "rs-h3"}
+    there = laptop.sh("cd runs/simple; ls *; cat */output.log")
+    assert there.count("events.out.tfevents") == 4
+    assert there.count("checkpoint_") == 1  # the best trial's
+    for epoch in EPOCHS:
+        assert f"epoch {epoch} on rs-h2" in there
+    assert laptop.sh("raysweep best simple").startswith("x=1")
+    assert "nothing to run" in laptop.raysweep("run simple.json")  # running twice is free
+
+
+def test_a_sweep_goes_on_without_the_laptop(laptop: Laptop) -> None:
+    laptop.prepare("detached", pause=2)
+    laptop.start("run detached.json")
+    laptop.wait_for_line("epoch 1")
+    laptop.hosts.sh("cli", "pkill -INT -f '[r]aysweep run detached.json'")
+    code, told = laptop.wait()
+    assert code == 130
+    assert "goes on; see it again: raysweep run detached.json" in told
+    assert "at work" in laptop.raysweep("status detached")
+    assert '"at_work": true' in laptop.raysweep("status detached --json")
+    told = laptop.raysweep("run detached.json")
+    assert "is at work on the cluster" in told
+    assert "4 done" in told
+    whole(laptop, "detached")
+
+
+def test_a_sweep_can_be_stopped_and_goes_on(laptop: Laptop) -> None:
+    laptop.prepare("stopped", pause=2)
+    laptop.start("run stopped.json")
+    laptop.wait_for_line("epoch 1")
+    laptop.raysweep("stop stopped")
+    code, told = laptop.wait()
+    assert code == 130
+    assert "asked to stop" in told
+    assert "x" in laptop.raysweep("results stopped")
+    laptop.raysweep("run stopped.json")
+    whole(laptop, "stopped")
+
+
+def test_a_worker_that_is_unplugged_and_comes_back(laptop: Laptop) -> None:
+    laptop.prepare("unplugged", pause=3)
+    laptop.start("run unplugged.json")
+    laptop.wait_for_host("unplugged", "h2")
+    laptop.hosts.unplug("h2")
+    seconds = wait_for(lambda: nodes(laptop.hosts) == 2)
+    assert seconds < 15
+    laptop.hosts.plug("h2")
+    code, _ = laptop.wait()
+    assert code == 0
+    whole(laptop, "unplugged")
+    wait_for(lambda: laptop.hosts.code("h2", "pgrep raylet") == 1)  # it was told that it is dead
+    laptop.hosts.start_ray("h2")
+    wait_for(lambda: nodes(laptop.hosts) == 3)
+
+
+def test_a_worker_loses_its_power_and_boots_again(laptop: Laptop) -> None:
+    laptop.prepare("crashed", pause=3)
+    laptop.start("run crashed.json")
+    laptop.wait_for_host("crashed", "h3")
+    laptop.hosts.crash("h3")
+    seconds = wait_for(lambda: nodes(laptop.hosts) == 2)
+    assert seconds < 15
+    laptop.hosts.boot("h3")
+    laptop.hosts.start_ray("h3")
+    code, _ = laptop.wait()
+    assert code == 0
+    whole(laptop, "crashed")
+
+
+def test_a_host_is_added_and_used(laptop: Laptop) -> None:
+    laptop.prepare("added", pause=4, x=[1, 2, 3, 4, 5, 6])
+    laptop.start("run added.json")
+    laptop.wait_for_line("epoch 1")
+    laptop.hosts.add("h4")
+    laptop.hosts.copy_token("h4")
+    laptop.hosts.start_ray("h4")
+    code, _ = laptop.wait()
+    assert code == 0
+    whole(laptop, "added", trials=6)
+    assert "rs-h4" in hosts_of(laptop, "added")
+    laptop.hosts.crash("h4")
+    wait_for(lambda: nodes(laptop.hosts) == 3)
+
+
+def test_nobody_without_the_token(laptop: Laptop) -> None:
+    status = "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8265/api/jobs/"
+    assert laptop.hosts.sh("h1", status) == "401"
+    token = laptop.hosts.sh("cli", "cat ~/.ray/auth_token").strip()
+    assert laptop.hosts.sh("h1", f"{status} -H 'Authorization: Bearer {token}'") == "200"
+    for host in ("h1", "h2"):
+        assert laptop.hosts.sh(host, "stat -c %a ~/.ray/auth_token").strip() == "600"
+        assert laptop.hosts.code(host, f"grep -rqs {token} /tmp/ray/ ~/ray_bootstrap_config.yaml") != 0
+    assert all(token not in line for line in processes(laptop, "h1") + processes(laptop, "h2"))
+    assert laptop.hosts.code("cli", f"grep -qs {token} ray-up.log log cluster.yaml") != 0
+
+
+def test_the_dashboard_cannot_be_reached_from_outside(laptop: Laptop) -> None:
+    assert laptop.hosts.code("cli", "curl -s -m 5 http://10.77.0.1:8265/") == 7  # connection refused
+
+
+def test_the_head_is_lost_and_the_same_commands_go_on(laptop: Laptop) -> None:
+    laptop.prepare("headless", pause=3)
+    laptop.start("run headless.json")
+    laptop.wait_for_host("headless", "h2")
+    laptop.hosts.crash("h1")
+    code, told = laptop.wait()
+    assert code != 0
+    assert "the connection is lost" in told
+    laptop.hosts.boot("h1")
+    laptop.sh("RAY_AUTH_MODE=token ray up --yes ../cluster.yaml > ../ray-up2.log 2>&1")
+    wait_for(lambda: nodes(laptop.hosts) == 3)
+    told = laptop.raysweep("run headless.json")
+    assert "interrupted" in told.splitlines()[1]  # the plan: trials that were at work go on
+    whole(laptop, "headless")

@@ -1,0 +1,74 @@
+"""The cluster files that are shipped: valid by Ray's own schema, and what they promise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray.autoscaler
+import yaml
+
+CHECKOUT = Path(__file__).parents[1]
+AWS = CHECKOUT / "cluster.yaml"
+FILES = [AWS, *sorted((CHECKOUT / "clusters").glob("*.yaml"))]
+SCHEMA = Path(ray.autoscaler.__file__).with_name("ray-schema.json")
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def content(request: pytest.FixtureRequest) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(request.param.read_text())
+    return loaded
+
+
+def test_it_is_valid_by_rays_schema(content: dict[str, Any]) -> None:
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
+
+
+def test_rays_launcher_takes_it(content: dict[str, Any]) -> None:
+    """As `ray up` reads it, before it talks to a cloud."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(content))
+
+
+def test_token_authentication_is_on_for_every_command(content: dict[str, Any]) -> None:
+    for kind in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert all("RAY_AUTH_MODE=token" in command for command in content[kind])
+    assert content["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    assert content["setup_commands"][0] == "chmod 600 ~/.ray/auth_token"
+
+
+def test_the_dashboard_listens_on_localhost_only(content: dict[str, Any]) -> None:
+    start = content["head_start_ray_commands"][-1]
+    assert "--dashboard-host=127.0.0.1" in start
+    assert "0.0.0.0" not in yaml.safe_dump(content)
+
+
+def test_a_lost_node_is_noticed_within_15_seconds(content: dict[str, Any]) -> None:
+    words = content["head_start_ray_commands"][-1].replace(";", " ").split()
+    health = {word.split("=")[0]: int(word.split("=")[1]) for word in words if word.startswith("RAY_health_check")}
+    period, timeout, threshold = (
+        health[f"RAY_health_check_{name}"] for name in ("period_ms", "timeout_ms", "failure_threshold")
+    )
+    assert (period + timeout) * threshold < 15_000
+
+
+def test_what_needs_not_travel_does_not(content: dict[str, Any]) -> None:
+    assert {".git", ".venv", "runs", "data"} <= set(content["rsync_exclude"])
+    assert content["file_mounts"]["~/raysweep"] == "."
+
+
+def test_aws_head_is_small_and_workers_are_spot_from_zero() -> None:
+    content = yaml.safe_load(AWS.read_text())
+    assert content["provider"]["cache_stopped_nodes"] is False
+    types = content["available_node_types"]
+    head = types.pop(content["head_node_type"])
+    assert head["resources"] == {"CPU": 0, "GPU": 0}
+    assert "InstanceMarketOptions" not in head["node_config"]
+    for worker in types.values():
+        assert worker["min_workers"] == 0 < worker["max_workers"] <= content["max_workers"]
+        assert worker["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+        assert worker["resources"]["GPU"] >= 1
