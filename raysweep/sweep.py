@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cluster import Cluster, connected
 from raysweep.errors import SpecError, StoreError
 from raysweep.fingerprint import fingerprint
+from raysweep.journal import logged
 from raysweep.progress import Progress
 from raysweep.reconciliation import Again, Standing, reconcile
 from raysweep.records import State
@@ -37,7 +30,6 @@ if TYPE_CHECKING:
     from raysweep.recording import Job
 
 BLOCK = 100  # trials; the square root of the most that are planned without asking
-PACKAGES = ("raysweep", "ray", "torch", "torchvision", "tensorboard", "pandas", "numpy")
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ def run(
         progress = progress or Progress()
         if todo:
             load(reference)
-        with _logged(spec, store, directory):
+        with logged(spec, store, directory):
             progress.planned(spec, reconciliation, len(todo))
             if others := [s for s in reconciliation.standings if s.has_other_code(code)]:
                 progress.changed_code(len(others))
@@ -132,50 +124,6 @@ def reopen(todo: Sequence[Standing], again: frozenset[Again], code: str | None) 
             standing.folder.write(replace(standing.record, state=State.NEW))
         elif standing.record.state.is_finished:
             standing.folder.write(replace(standing.record, state=State.INTERRUPTED))
-
-
-@contextlib.contextmanager
-def _logged(spec: SweepSpec, store: RunDirectory, directory: Path) -> Iterator[None]:
-    """Keep in sweep.json what is run, by whom and with what, from before it starts to after it ends."""
-    entry: dict[str, Any] = {
-        "started": time.time(),
-        "ended": None,
-        "command": shlex.join(sys.orig_argv),
-        "directory": str(directory.resolve()),
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(directory),
-    }
-    before = store.earlier()["runs"]
-    store.clear_stop()
-    content = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    store.write_sweep(content, [*before, entry])
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # of a full disk; then the run has no end on record
-            store.write_sweep(content, [*before, {**entry, "ended": time.time()}])
-        store.clear_stop()
-        store.remove_scratch()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit(directory: Path) -> str | None:
-    """The commit of the sweep file's repository, with "+" where something is not committed."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    command = [git, "-C", str(directory.resolve()), "describe", "--always", "--abbrev=40", "--dirty=+"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or None
 
 
 @dataclass(frozen=True)
