@@ -225,7 +225,10 @@ def best(options: argparse.Namespace) -> int:
     if options.export:
         from raysweep.weights import export
 
-        export(results.best, options.export)
+        best = results.best
+        if best.checkpoint is None:
+            raise StoreError(f"{best.name}: saved no checkpoint, so there are no weights; use raysweep.Recorder")
+        export(best.checkpoint, best.config, options.export)
         facts["exported"] = str(options.export)
     if options.json:
         print(_json(facts))

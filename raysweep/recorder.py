@@ -21,12 +21,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from raysweep import summaries
 from raysweep.errors import TrainableError
 from raysweep.reporting import TrialContext, checkpoint, current_trial, report
+from raysweep.weights import NETWORK, TRAINING, WEIGHTS
 
 Batch = TypeVar("Batch")
-
-WEIGHTS = "weights.pt"  # the network's state_dict
-TRAINING = "training.pt"  # what else it takes to go on: optimizer, scheduler, random states, epoch
-DESCRIPTION = "network.json"  # what it takes to build the network again
 
 
 class Recorder:
@@ -185,7 +182,7 @@ class Recorder:
         states = {name: owner.state_dict() for name, owner in self._stateful.items() if owner is not None}
         torch.save({**states, "random": _random_states(), "epoch": epoch}, folder / TRAINING)
         if self._description is not None:
-            (folder / DESCRIPTION).write_text(self._description, encoding="utf-8")
+            (folder / NETWORK).write_text(self._description, encoding="utf-8")
 
     def _restore(self) -> int:
         """Take up the last checkpoint; returns its epoch, 0 where there is none."""

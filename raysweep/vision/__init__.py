@@ -14,10 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raysweep.vision.prediction import Prediction, export, load, predict
+    from raysweep.vision.prediction import Prediction, load, predict
     from raysweep.vision.trainable import train
 
-__all__ = ["Prediction", "export", "load", "predict", "train"]
+__all__ = ["Prediction", "load", "predict", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from raysweep.errors import TrainableError
-from raysweep.recorder import DESCRIPTION, WEIGHTS
 from raysweep.vision.data import pixels
 from raysweep.vision.description import Description
 from raysweep.vision.networks import build
 from raysweep.vision.training import evaluating
+from raysweep.weights import NETWORK, WEIGHTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
     Args:
         path: a folder with weights.pt and network.json, such as a checkpoint; the weights.pt in it; or
-            a file that export() wrote.
+            a file that `raysweep best RUN --export` wrote.
 
     Raises:
         TrainableError: there is nothing such, or its network cannot be built again.
@@ -65,32 +64,6 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         ) from error
     network.raysweep = description  # type: ignore[assignment]  # for predict(); no tensor, so not in its state
     return network.eval()
-
-
-def export(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
-    """Write a trained network to one file, the weights with what is needed to build it again.
-
-    The file is either the old one or the whole new one, never a part. torch.load(weights_only=True)
-    takes it; it is `{"network": ..., "weights": ...}`, as in `raysweep best RUN --export`.
-
-    Args:
-        checkpoint: what load() takes.
-        path: the file to write; its folder is made.
-
-    Returns:
-        `path`.
-
-    Raises:
-        TrainableError: `checkpoint` holds no network.
-    """
-    description, weights = _parts(Path(checkpoint))
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-        written = Path(folder) / target.name
-        torch.save({"network": description.to_json(), "weights": weights}, written)
-        written.replace(target)
-    return target
 
 
 def predict(network: nn.Module | str | os.PathLike[str], images: Any) -> Prediction:
@@ -123,10 +96,10 @@ def _parts(path: Path) -> tuple[Description, dict[str, Tensor]]:
     """What network it is, and its weights, in a folder or an exported file."""
     folder = path.parent if path.name == WEIGHTS else path
     if folder.is_dir():
-        for name in (WEIGHTS, DESCRIPTION):
+        for name in (WEIGHTS, NETWORK):
             if not (folder / name).is_file():
                 raise TrainableError(f"{folder} has no {name}, so there is no network to load from it")
-        return _read_description(folder / DESCRIPTION), _read(folder / WEIGHTS)
+        return _read_description(folder / NETWORK), _read(folder / WEIGHTS)
     if not path.is_file():
         raise TrainableError(f"there is no {path}; give a checkpoint's folder or an exported file")
     exported = _read(path)

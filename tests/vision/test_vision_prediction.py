@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from raysweep.errors import TrainableError
-from raysweep.vision import export, load, predict, train
+from raysweep.errors import StoreError, TrainableError
+from raysweep.vision import load, predict, train
 from raysweep.vision.data import DataSet
 from raysweep.vision.options import Options
+from raysweep.weights import export
 from tests.fake_session import FakeSession
 
 CONFIG = {"epochs": 2, "normalize": True, "network": "lenet_bn", "histograms": 0, "images": False, "graph": False}
@@ -56,24 +57,28 @@ def test_predictions_are_the_trainings(trained: FakeSession, checkpoint: Path) -
 
 
 def test_export_loads_everywhere(checkpoint: Path, tmp_path: Path) -> None:
-    written = export(checkpoint, tmp_path / "new" / "model.pt")
+    written = tmp_path / "new" / "model.pt"
+    export(checkpoint, CONFIG, written)
     assert [path.name for path in written.parent.iterdir()] == ["model.pt"]
     content = torch.load(written, weights_only=True)
-    assert set(content) == {"network", "weights"}
+    assert set(content) == {"network", "weights", "config"} and content["config"] == CONFIG
     images, _ = validation_images()
     expected = predict(checkpoint, images).probabilities
-    again = export(written, tmp_path / "again.pt")
-    torch.save({**content, "config": CONFIG}, again)  # as `raysweep best RUN --export` writes it
-    for source in (checkpoint / "weights.pt", str(written), again, load(written)):
+    for source in (checkpoint / "weights.pt", str(written), load(written)):
         assert torch.equal(predict(source, images).probabilities, expected)
     assert not load(written).training
 
 
 def test_failed_export_leaves_the_old_file(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.pt").write_text("old")
-    monkeypatch.setattr(torch, "save", lambda _, path: (Path(path).write_text("half"), 1 / 0))
-    with pytest.raises(ZeroDivisionError):
-        export(checkpoint, tmp_path / "model.pt")
+
+    def full(_: object, path: Path) -> None:
+        path.write_text("half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(StoreError, match=r"model\.pt: cannot be written: No space left"):
+        export(checkpoint, CONFIG, tmp_path / "model.pt")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.pt", "old")]
 
 
