@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from raysweep.reporting import checkpoint, report
     from raysweep.results import Results, TrialResult, load
     from raysweep.spec import SweepSpec
-    from raysweep.spec import load as load_spec
     from raysweep.sweep import run
+    from raysweep.sweepfile import load as load_spec
 
 _HOMES = {
     "ClusterError": "errors",
@@ -38,7 +38,7 @@ _HOMES = {
     "TrialResult": "results",
     "load": "results",
     "SweepSpec": "spec",
-    "load_spec": "spec.load",
+    "load_spec": "sweepfile.load",
     "run": "sweep",
 }
 

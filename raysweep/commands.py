@@ -32,9 +32,9 @@ STARTER = ("grid.json", "train.py")
 
 def run(options: argparse.Namespace) -> int:
     """Train what is missing."""
-    from raysweep import display, spec, sweep, trials
+    from raysweep import display, sweep, sweepfile, trials
 
-    grid = spec.load(options.grid, options.set)
+    grid = sweepfile.load(options.grid, options.set)
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     try:
@@ -169,13 +169,13 @@ def _grouped(results: Results) -> dict[str, list[str]]:
 
 def plan(options: argparse.Namespace) -> int:
     """Show what would run."""
-    from raysweep import spec, trials
+    from raysweep import sweepfile, trials
     from raysweep.display import summary
     from raysweep.fingerprint import fingerprint
     from raysweep.reconciliation import reconcile
     from raysweep.reference import Reference
 
-    grid = spec.load(options.grid, options.set)
+    grid = sweepfile.load(options.grid, options.set)
     planned = trials.plan(grid, None if options.yes else trials.LIMIT)
     code = fingerprint(Reference(grid.trainable, options.grid.parent.resolve()))
     run = RunDirectory(options.runs / grid.name)

@@ -14,8 +14,8 @@ from raysweep.errors import ClusterError, StoreError, TrainableError
 from raysweep.preflight import Facts
 from raysweep.reference import Reference, locate
 from raysweep.spec import SweepSpec
-from raysweep.spec import load as load_spec
 from raysweep.store import RunDirectory
+from raysweep.sweepfile import load as load_spec
 
 SICK = 1  # the exit code where something would break a run
 HEADINGS = ("node", *("Python", *preflight.PACKAGES), "CPU", "GPU", "clock", "GiB free")

@@ -11,8 +11,8 @@ from raysweep import commands, remote
 from raysweep.commands import INTERRUPTED, WRONG
 from raysweep.errors import SpecError
 from raysweep.results import load
-from raysweep.spec import SUFFIXES
-from raysweep.spec import load as load_spec
+from raysweep.sweepfile import SUFFIXES
+from raysweep.sweepfile import load as load_spec
 
 FLAGS = ("retry_failed", "retry_stopped", "fresh_code", "isolate", "yes")  # of `run`, passed on to the head
 

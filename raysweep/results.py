@@ -16,9 +16,10 @@ from raysweep.errors import SpecError, StoreError
 from raysweep.parameters import nearest
 from raysweep.reconciliation import Standing, reconcile
 from raysweep.records import Report, State, TrialError
-from raysweep.spec import SUFFIXES, SweepSpec, check, flat, limit_reached
-from raysweep.spec import load as load_spec
+from raysweep.spec import SweepSpec, check, flat, limit_reached
 from raysweep.store import SWEEP, RunDirectory
+from raysweep.sweepfile import SUFFIXES
+from raysweep.sweepfile import load as load_spec
 from raysweep.trials import plan, varying
 
 if TYPE_CHECKING:

@@ -395,8 +395,8 @@ class TestCommandLine:
 def finished(sweep_file: SweepFile, shell: Shell) -> Path:
     """The run directory of a sweep of two trials, one done and one that never ran."""
     from raysweep.records import Report, State, TrialRecord
-    from raysweep.spec import load
     from raysweep.store import RunDirectory
+    from raysweep.sweepfile import load
     from raysweep.trials import plan
 
     spec = load(sweep_file(parameters={"lr": [0.1, 0.01], "layers": [[1, 2]], "net": ["a", "b"]}))

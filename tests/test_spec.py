@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from raysweep.records import Report
-from raysweep.spec import Metric, check, flat, load, seconds
+from raysweep.spec import Metric, check, flat, seconds
+from raysweep.sweepfile import load
 from tests.conftest import SweepFile
 from tests.sweeps import content, spec
 
