@@ -6,7 +6,6 @@ up, because its node was unplugged, and comes back cannot write into what anothe
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.errors import StoreError
+from raysweep.lock import lock
 from raysweep.store import TEMPORARY, RunDirectory
 
 CHUNK = (
@@ -146,13 +146,7 @@ class Head:
             yield
 
     def _hold(self, trial: str) -> None:
-        handle = os.open(self._run.trial(trial).path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise
-        self._held[trial] = handle
+        self._held[trial] = lock(self._run.trial(trial).path)
 
     def _let_go(self, trial: str) -> None:
         if (handle := self._held.pop(trial, None)) is not None:

@@ -66,7 +66,9 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker was lost, and there are no retries left."""
-        self._end(self._standing(trial), State.FAILED, _loss(trial))
+        standing = self._standing(trial)
+        standing.folder.revoke()
+        self._end(standing, State.FAILED, _loss(trial))
 
     def _end(self, standing: Standing, state: State, error: TrialError | None) -> None:
         """Record what the driver decided, unless the trial had ended by itself."""

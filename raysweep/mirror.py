@@ -8,11 +8,9 @@ it matters: checkpoints, then the reports that name them, then logs, and the tri
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import threading
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -24,10 +22,10 @@ import numpy as np
 from raysweep.errors import StoreError
 from raysweep.head import CHUNK, Bytes, Line
 from raysweep.records import TrialRecord
+from raysweep.staging import occupy, staging
 from raysweep.store import CHECKPOINT, OUTPUT, RESULT, TEMPORARY, TRIAL, RunDirectory, TrialFolder
 
 LIVE = 2.0  # seconds between looks at what was logged
-YOUNG = 5.0  # seconds in which a new copy may not be locked yet
 EVENTS = "events.out.tfevents"
 
 
@@ -128,7 +126,7 @@ class Mirror(Here):
         """
         path = self.folder.path
         try:
-            self._lock = _occupy(path.parent)
+            self._lock = occupy(path.parent)
             path.mkdir()
             for name, size in self._head.claim(here=False).items():
                 self._fetch(name, size)
@@ -279,37 +277,3 @@ def place(folder: Path, head: str | None) -> Here:
 def sees(run: RunDirectory, head: str) -> bool:
     """Whether this node sees the run directory that the actor `head` serves: its own disk, or one that is shared."""
     return run.is_marked(head)
-
-
-def staging() -> Path:
-    """Where on this node copies are: with Ray's own files, which are not in memory."""
-    from ray._private import worker
-
-    return Path(worker._global_node.get_session_dir_path(), "raysweep")
-
-
-def _occupy(copy: Path) -> int:
-    """Make a directory that is locked while this process lives, and remove those whose process was killed."""
-    copy.mkdir(parents=True, mode=0o700)
-    handle = _lock(copy)
-    for other in copy.parent.iterdir():
-        with contextlib.suppress(OSError):  # in use, or another process removes it
-            if time.time() - other.stat().st_mtime > YOUNG:
-                os.close(_lock(other))
-                shutil.rmtree(other, ignore_errors=True)
-    return handle
-
-
-def _lock(path: Path) -> int:
-    """Lock a directory for as long as the handle is open.
-
-    Raises:
-        BlockingIOError: it is locked already.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle

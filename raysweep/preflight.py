@@ -81,7 +81,7 @@ def _answer(node: Mapping[str, Any], answer: Any, started: float) -> Facts:
 
 def _facts(text: str | None, directory: str, head: str | None) -> dict[str, Any]:
     """Run on a node: what it says of itself."""
-    from raysweep.mirror import staging
+    from raysweep.staging import staging
 
     now, problem = time.time(), None
     try:

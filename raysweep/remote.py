@@ -60,16 +60,18 @@ class Remote:
         try:
             from ray.job_submission import JobSubmissionClient
 
-            logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.CRITICAL)  # tells of each upload
+            for name in ("dashboard_sdk", "job.sdk"):  # they tell of each upload and connection
+                logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.CRITICAL)
             self._client: Any = JobSubmissionClient(f"http://127.0.0.1:{port}")
         except Exception as error:  # its kinds are Ray's, requests' and aiohttp's
             raise ClusterError(f"{login.host}: Ray's job server cannot be used: {error}") from None
 
     def running(self, name: str) -> str | None:
         """The job that is at work on the sweep of that name."""
-        for job in self._client.list_jobs():
-            if (job.metadata or {}).get("sweep") == name and not job.status.is_terminal():
-                return str(job.submission_id)
+        with self._connection():
+            for job in self._client.list_jobs():
+                if (job.metadata or {}).get("sweep") == name and not job.status.is_terminal():
+                    return str(job.submission_id)
         return None
 
     def start(self, sweep: Sweep) -> str:
@@ -106,12 +108,23 @@ class Remote:
                 while (piece := runner.run(following())) is not None:
                     yield _own(piece)
             except (RuntimeError, OSError) as error:
-                raise ClusterError(
-                    f"{self._login.host}: the connection is lost ({error}); the sweep goes on there, and the same "
-                    "command shows it again"
-                ) from None
+                raise self._lost(error) from None
             finally:
                 runner.run(pieces.aclose())
+
+    def _lost(self, error: Exception) -> ClusterError:
+        return ClusterError(
+            f"{self._login.host}: the connection is lost ({error}); a sweep goes on there, and the same command shows "
+            "it again"
+        )
+
+    @contextmanager
+    def _connection(self) -> Iterator[None]:
+        """What Ray's client and requests raise in the block, as our own."""
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            raise self._lost(error) from None
 
     def wait(self, job: str, seconds: float = ANSWER) -> int:
         """Wait for a job's end; returns its exit code.
@@ -120,7 +133,7 @@ class Remote:
             ClusterError: it does not end in time, or did not start.
         """
         deadline = time.monotonic() + seconds
-        while not (info := self._client.get_job_info(job)).status.is_terminal():
+        while not (info := self._info(job)).status.is_terminal():
             if time.monotonic() > deadline:
                 raise ClusterError(f"{self._login.host}: job {job} does not end")
             time.sleep(INTERVAL)
@@ -136,11 +149,16 @@ class Remote:
             quiet: whether only stdout counts.
         """
         command = f'{PYTHON} {shlex.join(arguments)} --runs "$HOME/{RUNS}"'
-        job = str(self._client.submit_job(entrypoint=f"{command} 2>/dev/null" if quiet else command))
-        code = self.wait(job)
-        text = _own(str(self._client.get_job_logs(job)))
-        self._client.delete_job(job)
+        with self._connection():
+            job = str(self._client.submit_job(entrypoint=f"{command} 2>/dev/null" if quiet else command))
+            code = self.wait(job)
+            text = _own(str(self._client.get_job_logs(job)))
+            self._client.delete_job(job)
         return code, text
+
+    def _info(self, job: str) -> Any:
+        with self._connection():
+            return self._client.get_job_info(job)
 
     def fetch(self, name: str, runs: Path) -> None:
         """Bring the results of a sweep here: everything but checkpoints, and of these the best trial's.

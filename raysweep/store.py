@@ -149,6 +149,12 @@ class TrialFolder:
         """Whether the run that this trial belongs to was asked to stop."""
         return (self.path.parent / STOP).exists()
 
+    def revoke(self) -> None:
+        """Let no attempt that may still be at work on another node write here from now on."""
+        run = RunDirectory(self.path.parent)
+        if run.attempt(self.path.name):
+            run.write_attempt(self.path.name, "")
+
     def clear(self) -> None:
         """Forget what the trial did, but not its record."""
         for path in self.path.iterdir():

@@ -159,6 +159,8 @@ def _ready(cluster: Cluster, work: _Work, head: str | None, progress: Progress) 
 
     preflight.wait_for_nodes(cluster.plan, progress)
     cluster = cluster.renewed()
+    if not cluster.slots(work.spec.resources) and cluster.most_slots(work.spec.resources):
+        progress.noticed("no node can run a trial yet; the autoscaler starts some")
     if len(cluster.nodes) > 1:
         preflight.check(work.reference, head)
     return cluster

@@ -32,6 +32,7 @@ from raysweep.spec import check
 from raysweep.store import RunDirectory
 
 HERE = Path(__file__).parent
+MARK = "RAYSWEEP_TEST"  # in the environment of all processes of a test's nodes
 HEALTH = {  # a node that hangs is given up after 2 s
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "500",
@@ -120,6 +121,7 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     """A cluster of a head without CPUs, or with as many as the parameter says; tests add what they need."""
     for name, value in {**DRIVER_ENVIRONMENT, **WORKER_ENVIRONMENT, **HEALTH, "RAY_AUTH_MODE": "disabled"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv(MARK, str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     cluster = Cluster(
         initialize_head=True,
@@ -154,6 +156,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+def pid_of(title: str, nodes: Nodes) -> int:
+    """The process of that title on these nodes, and not on those of other tests at the same time."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = f"{MARK}={nodes.folder}".encode() in (path / "environ").read_bytes()
+            if ours and (path / "cmdline").read_text().startswith(title):
+                return int(path.name)
+    raise AssertionError(f"there is no process {title}")
 
 
 class Aside(threading.Thread):
@@ -340,9 +352,9 @@ def test_what_would_break_a_run_is_told_before_it_starts(nodes: Nodes) -> None:
     assert [fact.problem for fact in facts] == [None, None]
     assert facts[0].versions == facts[1].versions == preflight.versions()
     assert abs(facts[1].ahead) < 1
-    (nodes.folder / "fussy.py").write_text("import no_such_module\n")
+    (nodes.folder / "broken.py").write_text("import no_such_module\ndef train(config): pass\n")
     with pytest.raises(ClusterError, match=r"(?s)cannot run this sweep:.*No module named 'no_such_module'"):
-        preflight.check(Reference("fussy.py:train", nodes.folder), None)
+        preflight.check(Reference("broken.py:train", nodes.folder), None)
 
 
 class Noticing(Progress):
@@ -363,3 +375,48 @@ def test_a_run_waits_for_nodes_that_are_starting(nodes: Nodes) -> None:
     preflight.wait_for_nodes(Autoscaling(expected=2), progress)
     aside.join()
     assert progress.said == ["waiting for 1 of 2 nodes that are still starting"]
+
+
+def test_the_actor_that_writes_is_killed(nodes: Nodes) -> None:
+    """It is started again, and the workers' calls are made again."""
+    nodes.add(num_cpus=1)
+    nodes.connect()
+
+    def kill() -> None:
+        nodes.wait_for_epochs(2)
+        os.kill(pid_of("ray::Head", nodes), signal.SIGKILL)
+
+    aside = Aside(kill)
+    results = nodes.run({"x": [1], "epochs": 5, "pause": 0.5}, retries=0)
+    aside.join()
+    assert states(results) == {State.DONE: 1}
+    assert [report.epoch for report in results.trials[0].reports] == [1, 2, 3, 4, 5]
+    assert len(nodes.epochs()) == 5
+
+
+def test_a_trial_that_is_given_up_for_good_cannot_write(nodes: Nodes) -> None:
+    nodes.add(num_cpus=1)
+    nodes.connect()
+
+    def hang() -> None:
+        nodes.wait_for_epochs(2)
+        time.sleep(0.3)  # it is at epoch 3 now
+        pids = [nodes.workers[0].all_processes["raylet"][0].process.pid, *nodes.trial_pids()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: bool(nodes.progress.errors))
+        before = nodes.wait_for_files("*/result.json", containing='"epoch": 2')
+        os.kill(pids[1], signal.SIGCONT)
+        wait_for(lambda: "1 3" in nodes.epochs())
+        time.sleep(2)  # it reports the epoch, in vain
+        assert nodes.wait_for_files("*/result.json", containing='"epoch": 2') == before
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGKILL)
+
+    aside = Aside(hang)
+    results = nodes.run({"x": [1, 2], "epochs": 4, "pause": 1}, retries=0, max_concurrent=1, budget=25)
+    aside.join()
+    failed = results.trials[0]
+    assert failed.state is State.FAILED
+    assert failed.error is not None and failed.error.type == "WorkerLost"
+    assert failed.last is not None and failed.last.epoch == 2

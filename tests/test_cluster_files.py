@@ -72,3 +72,13 @@ def test_aws_head_is_small_and_workers_are_spot_from_zero() -> None:
         assert worker["min_workers"] == 0 < worker["max_workers"] <= content["max_workers"]
         assert worker["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
         assert worker["resources"]["GPU"] >= 1
+
+
+def test_the_readme_says_what_the_file_says() -> None:
+    section = (CHECKOUT / "README.md").read_text().partition("## Cluster\n")[2].partition("\n## ")[0]
+    block = section.partition("```sh\n")[2].partition("```")[0]
+    commands = [command.strip() for line in block.splitlines() for command in line.split("&&")]
+    assert len(commands) == 6
+    header = AWS.read_text().partition("cluster_name:")[0]
+    for command in commands:
+        assert command in header

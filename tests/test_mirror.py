@@ -15,6 +15,7 @@ from raysweep import head as head_module
 from raysweep import mirror as mirror_module
 from raysweep.errors import StoreError
 from raysweep.head import Bytes, Head, Line, SupersededError
+from raysweep.lock import lock
 from raysweep.mirror import Here, Mirror
 from raysweep.records import Report, State, TrialRecord
 from raysweep.store import RunDirectory, TrialFolder
@@ -217,7 +218,7 @@ def test_copies_of_killed_workers_are_removed(attempts: Attempts) -> None:
         path.mkdir(parents=True)
         (path / "weights").touch()
         os.utime(path, (0, 0))
-    handle = mirror_module._lock(alive)
+    handle = lock(alive)
     mirror.open()
     assert not killed.exists()
     assert alive.exists()

@@ -135,8 +135,8 @@ class Laptop:
 
     hosts: Hosts
 
-    def prepare(self, name: str, **keys: Any) -> None:
-        """Write a sweep file and its training function."""
+    def prepare(self, name: str, host: str = "cli", **keys: Any) -> None:
+        """Write a sweep file and its training function, on the laptop or on another host."""
         parameters = {"x": [1, 2, 3, 4], "epochs": 4, "pause": 0.5, **keys}
         content = {
             "name": name,
@@ -145,8 +145,8 @@ class Laptop:
             "parameters": parameters,
             "retries": 5,
         }
-        self.hosts.write("cli", f"~/project/{name}.json", json.dumps(content))
-        self.hosts.write("cli", "~/project/train.py", TRAIN)
+        self.hosts.write(host, f"~/project/{name}.json", json.dumps(content))
+        self.hosts.write(host, "~/project/train.py", TRAIN)
 
     def sh(self, line: str, timeout: float = 300) -> str:
         return self.hosts.sh("cli", f"cd ~/project; {line}", timeout)

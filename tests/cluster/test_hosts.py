@@ -43,6 +43,18 @@ def test_one_command_brings_the_results_to_the_laptop(laptop: Laptop) -> None:
     assert "nothing to run" in laptop.raysweep("run simple.json")  # running twice is free
 
 
+def test_on_the_head_itself_no_option_is_needed(laptop: Laptop) -> None:
+    laptop.prepare("direct", "h1", pause=2)
+    told = laptop.hosts.sh("h1", "cd ~/project; RAY_AUTH_MODE=token raysweep run direct.json 2>&1")
+    assert "3 at once on 3 nodes" in told
+    assert "4 done" in told
+    printed = laptop.hosts.sh("h1", "cat ~/project/runs/direct/*/output.log")
+    assert all(f"epoch 4 on rs-{host}" in printed for host in ("h1", "h2", "h3"))
+    told = laptop.hosts.sh("h1", "cd ~/project; RAY_AUTH_MODE=token raysweep doctor direct.json 2>&1")
+    assert "nothing would break a run" in told
+    assert all(f"rs-{host}" in told for host in ("h1", "h2", "h3"))
+
+
 def test_a_sweep_goes_on_without_the_laptop(laptop: Laptop) -> None:
     laptop.prepare("detached", pause=2)
     laptop.start("run detached.json")
@@ -78,14 +90,13 @@ def test_a_worker_that_is_unplugged_and_comes_back(laptop: Laptop) -> None:
     laptop.wait_for_host("unplugged", "h2")
     laptop.hosts.unplug("h2")
     seconds = wait_for(lambda: nodes(laptop.hosts) == 2)
+    print(f"noticed after {seconds:.1f} s")
     assert seconds < 15
     laptop.hosts.plug("h2")
     code, _ = laptop.wait()
     assert code == 0
     whole(laptop, "unplugged")
-    wait_for(lambda: laptop.hosts.code("h2", "pgrep raylet") == 1)  # it was told that it is dead
-    laptop.hosts.start_ray("h2")
-    wait_for(lambda: nodes(laptop.hosts) == 3)
+    wait_for(lambda: nodes(laptop.hosts) == 3, 180)  # the autoscaler starts Ray there anew
 
 
 def test_a_worker_loses_its_power_and_boots_again(laptop: Laptop) -> None:
@@ -94,6 +105,7 @@ def test_a_worker_loses_its_power_and_boots_again(laptop: Laptop) -> None:
     laptop.wait_for_host("crashed", "h3")
     laptop.hosts.crash("h3")
     seconds = wait_for(lambda: nodes(laptop.hosts) == 2)
+    print(f"noticed after {seconds:.1f} s")
     assert seconds < 15
     laptop.hosts.boot("h3")
     laptop.hosts.start_ray("h3")
@@ -103,7 +115,7 @@ def test_a_worker_loses_its_power_and_boots_again(laptop: Laptop) -> None:
 
 
 def test_a_host_is_added_and_used(laptop: Laptop) -> None:
-    laptop.prepare("added", pause=4, x=[1, 2, 3, 4, 5, 6])
+    laptop.prepare("added", pause=4, x=list(range(1, 13)))
     laptop.start("run added.json")
     laptop.wait_for_line("epoch 1")
     laptop.hosts.add("h4")
@@ -111,7 +123,7 @@ def test_a_host_is_added_and_used(laptop: Laptop) -> None:
     laptop.hosts.start_ray("h4")
     code, _ = laptop.wait()
     assert code == 0
-    whole(laptop, "added", trials=6)
+    whole(laptop, "added", trials=12)
     assert "rs-h4" in hosts_of(laptop, "added")
     laptop.hosts.crash("h4")
     wait_for(lambda: nodes(laptop.hosts) == 3)
