@@ -229,7 +229,7 @@ def test_a_trial_goes_on_on_another_node_and_a_new_node_is_used(nodes: Nodes) ->
     nodes.connect()
 
     def replace() -> None:
-        nodes.wait_for_epochs(4)
+        wait_for(lambda: {"1 2", "2 2"} <= set(nodes.epochs()))  # so both have reported on the first node
         nodes.add(num_cpus=2)
         nodes.cluster.remove_node(first, allow_graceful=False)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.machines import Laptop, nodes, wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 EPOCHS = [1, 2, 3, 4]
 
 
