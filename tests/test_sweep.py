@@ -289,7 +289,8 @@ def test_changed_code_is_noticed_and_repeated_when_asked(sweep: Sweep, tmp_path:
 
     def losses(*which: Again) -> list[float]:
         results = raysweep.run(spec, runs=tmp_path, directory=tmp_path, options=Options(again=frozenset(which)))
-        return results.frame()["loss"].tolist()
+        told: list[float] = results.frame()["loss"].tolist()
+        return told
 
     script.write_text("def train(config):\n    return {'loss': config['x']}\n")
     assert losses() == [1, 2]
