@@ -63,7 +63,7 @@ def reports(folder: str, head: str | None, source: str, count: int) -> tuple[lis
         place.folder.save_checkpoint(Path(source), name)
         saved = time.perf_counter()
         place.folder.prune_checkpoints([name])
-        place.reported()
+        place.reported(with_checkpoint=True)
         saving.append(saved - started)
         sending.append(time.perf_counter() - saved)
     grown = memory() - before

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune.result import DONE, TIME_TOTAL_S, TRAINING_ITERATION
+from ray.tune.result import DONE, TRAINING_ITERATION
 
+from raysweep.job import Job
 from raysweep.progress import Progress
 from raysweep.reconciliation import Standing
-from raysweep.recording import Job
 from raysweep.records import State, TrialError, TrialRecord
-from raysweep.trainable import ERROR, FAULT, METRICS, STATE
+from raysweep.trainable import ERROR, FAULT, REPORTS, STATE
 
 
 class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
@@ -42,8 +42,8 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
         standing = self._standing(trial)
         if result.get(FAULT):
             self._progress.fault = result[FAULT]
-        if result.get(METRICS):
-            self._progress.reported(standing.trial, result[TRAINING_ITERATION], result[TIME_TOTAL_S], result[METRICS])
+        for report in result[REPORTS]:
+            self._progress.reported(standing.trial, *report)
         if result[STATE]:
             error = TrialError(*result[ERROR]) if result[ERROR] else None
             self._progress.ended(standing.trial, State(result[STATE]), error)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -58,8 +59,8 @@ class Here:
         """What the run directory says of the trial; the driver may have written it."""
         return self.folder.record()
 
-    def reported(self) -> None:
-        """A report was written; returns when it is in the run directory, with its checkpoint."""
+    def reported(self, with_checkpoint: bool) -> None:
+        """A report was written, which soon is in the run directory; with its checkpoint, when this returns."""
 
     def written(self) -> None:
         """Anything was written; returns when all of it is in the run directory."""
@@ -111,12 +112,17 @@ class Mirror(Here):
         self._sent: dict[str, _Stamp] = {}
         self._guard = threading.Lock()
         self._fault: StoreError | None = None
-        self._ended = threading.Event()
+        self._is_to_stop, self._ask_again = False, 0.0
+        self._news = threading.Event()  # reports to be sent, or the end
+        self._ended = False
         self._follower = threading.Thread(target=self._follow, daemon=True, name="raysweep-mirror")
 
     def stop_requested(self) -> bool:
-        """Whether the run was asked to stop."""
-        return bool(self._head.ask("stop_requested"))
+        """Whether the run was asked to stop; the head is not asked each time."""
+        if time.monotonic() > self._ask_again:
+            self._is_to_stop = bool(self._head.ask("stop_requested"))
+            self._ask_again = time.monotonic() + LIVE
+        return self._is_to_stop
 
     def open(self) -> None:
         """Copy from the head what earlier attempts left: the trial goes on from there.
@@ -140,13 +146,18 @@ class Mirror(Here):
         text = self._head.chunk(TRIAL, 0).tobytes().decode()
         return TrialRecord.from_json(text) if text else None
 
-    def reported(self) -> None:
-        """A report was written; returns when it is on the head, with its checkpoint.
+    def reported(self, with_checkpoint: bool) -> None:
+        """A report was written, which soon is on the head; with its checkpoint, when this returns.
 
         Raises:
             StoreError: it cannot be written there.
         """
-        self._send_changed((Kind.CHECKPOINT, Kind.REPORTS, Kind.RECORD))
+        if with_checkpoint:
+            self._send_changed((Kind.CHECKPOINT, Kind.REPORTS, Kind.RECORD))
+        elif self._fault is not None:
+            raise self._fault
+        else:
+            self._news.set()
 
     def written(self) -> None:
         """Anything was written; returns when all of it is on the head.
@@ -158,7 +169,8 @@ class Mirror(Here):
 
     def close(self) -> None:
         """Send what is left, and remove the copy."""
-        self._ended.set()
+        self._ended = True
+        self._news.set()
         if self._follower.is_alive():
             self._follower.join()
         with contextlib.suppress(StoreError):  # what counts was told when it was written
@@ -168,9 +180,11 @@ class Mirror(Here):
         os.close(self._lock)
 
     def _follow(self) -> None:
-        while not self._ended.wait(LIVE):
+        while not self._ended:
+            kinds = (Kind.REPORTS, Kind.LOG) if self._news.wait(LIVE) else (Kind.LOG,)
+            self._news.clear()
             try:
-                self._send_changed((Kind.LOG,))
+                self._send_changed(kinds)
             except StoreError as error:
                 self._fault = error  # raised with the next report
                 return

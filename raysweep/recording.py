@@ -7,76 +7,32 @@ appended, and older checkpoints go only after that.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
 import os
 import platform
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 from raysweep.deadline import Deadline
-from raysweep.errors import StoreError
+from raysweep.errors import StoreError, TrainableError
+from raysweep.job import Job
 from raysweep.mirror import Here
 from raysweep.records import Reached, Report, State, TrialError, TrialRecord
-from raysweep.reporting import TrialContext
+from raysweep.reporting import Reporter, TrialContext
 from raysweep.spec import Metric, flat, limit_reached
-from raysweep.store import write_text
+from raysweep.store import CHECKPOINT, write_text
 from raysweep.tensorboard import EventLog
 
 PATIENCE = 30.0  # seconds to wait for the worker of a killed run to let go of a trial's folder
 GRACE = 1.0  # seconds, and two epochs, that a trial may take to report after its time is up
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker is told of a trial; plain data, so that it travels as JSON.
-
-    Attributes:
-        folder: the absolute path of the trial's folder.
-        id, name, config: as planned.
-        trainable: the sweep file's text, and `directory` what it is relative to.
-        metric, goal: what trials are compared by.
-        stop: limits of "epoch", "time" (seconds) and metrics, each as (comparison, number).
-        keep_last: how many of the last checkpoints are kept, beside the best.
-        code: the fingerprint of the training function's source.
-        resources: "CPU" and "GPU" that it occupies.
-        threads: of torch and OpenMP.
-        seed: what the random generators start from.
-        gpu: what it has of each GPU that it sees.
-        head: the name of the actor that serves the run directory on a cluster; see `mirror.place`.
-    """
-
-    folder: str
-    id: str
-    name: str
-    config: dict[str, Any]
-    trainable: str
-    directory: str
-    metric: str
-    goal: str
-    stop: dict[str, tuple[str, float]]
-    keep_last: int
-    code: str | None
-    resources: dict[str, float]
-    threads: int
-    seed: int
-    gpu: float = 0.0
-    head: str | None = None
-
-    def to_json(self) -> str:
-        """The job as text: what Tune carries without copying it again and again."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """The job that a text holds."""
-        return cls(**json.loads(text))
 
 
 class Recording:
@@ -96,7 +52,6 @@ class Recording:
         place.open()
         self.folder = place.folder
         self._metric = Metric(name=job.metric, goal=job.goal)  # type: ignore[arg-type]  # from a checked file
-        self.fault: StoreError | None = None  # what kept the training function's thread from writing
         self._guard = threading.RLock()  # the deadline has its own thread
         self._deadline: Deadline | None = None
         self._lock = _locked(self.folder.path)
@@ -173,11 +128,25 @@ class Recording:
         """The checkpoint to go on from."""
         return self.folder.path / self.last.checkpoint if self.last and self.last.checkpoint else None
 
-    @property
-    def context(self) -> TrialContext:
-        """What the training function may know of the trial."""
+    def context(self, reporter: Reporter) -> TrialContext:
+        """What the training function may know of the trial, and whom it reports to."""
         run_duration = self.last.run_duration if self.last else 0.0
-        return TrialContext(self.job.id, self.folder.path, self.events, self.epoch, run_duration)
+        return TrialContext(self.job.id, self.folder.path, self.events, reporter, self.epoch, run_duration)
+
+    @property
+    def next_checkpoint(self) -> str:
+        """The folder of the checkpoint that comes with the next report."""
+        return f"{CHECKPOINT}{self.epoch + 1:06d}"
+
+    def save_checkpoint(self, source: Path) -> str:
+        """Copy a directory to be the next checkpoint; returns the folder's name.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        if not source.is_dir():
+            raise TrainableError(f"the checkpoint {str(source)!r} must be a directory, and there is none")
+        return self.storing(lambda: self.folder.save_checkpoint(source, self.next_checkpoint)).name
 
     def add(self, metrics: Mapping[str, float | str], duration: float, checkpoint: str | None) -> None:
         """Record one report, and the trial's end where it reaches a limit.
@@ -211,7 +180,7 @@ class Recording:
             self.folder.prune_checkpoints([*kept, self.best.checkpoint or ""] if self.best else kept)
         scalars = {name: value for name, value in report.metrics.items() if not isinstance(value, str)}
         self.events.scalars(scalars, report.epoch)
-        self.place.reported()
+        self.place.reported(report.checkpoint is not None)
 
     def _time_left(self) -> float | None:
         if "time" not in self.job.stop:
@@ -242,7 +211,20 @@ class Recording:
             return TrialError("MetricMissing", f"the metric {self.job.metric!r} was never reported; reported: {told}")
         return None
 
-    def finish(self, error: TrialError | None = None, traceback: str = "", limit: Reached | None = None) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Record that user code raised an exception, which ends the trial.
+
+        Raises:
+            StoreError: it cannot be written, or what was raised is that the disk is full.
+        """
+        if isinstance(error, StoreError):
+            raise error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise StoreError(f"{error.filename or 'the disk'}: cannot be written: {error.strerror}")
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.finish(TrialError.of(error), text)
+
+    def finish(self, error: TrialError | None = None, text: str = "", limit: Reached | None = None) -> None:
         """Record the trial's end; does nothing where it has one.
 
         Raises:
@@ -251,12 +233,12 @@ class Recording:
         with self._guard:
             if self.is_over:
                 return
-            self.storing(lambda: self._finish(error, traceback, limit))
+            self.storing(lambda: self._finish(error, text, limit))
             self.is_over = True
 
-    def _finish(self, error: TrialError | None, traceback: str, limit: Reached | None) -> None:
+    def _finish(self, error: TrialError | None, text: str, limit: Reached | None) -> None:
         if error is not None:
-            write_text(self.folder.error_file, traceback or f"{error}\n")
+            write_text(self.folder.error_file, text or f"{error}\n")
         self.events.session_end(succeeded=error is None)
         self.events.flush()
         state = error.state if error else State.DONE

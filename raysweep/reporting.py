@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from raysweep.tensorboard import EventLog
 
 
+class Reporter(Protocol):
+    """Takes what a training function reports."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The directory of the last checkpoint."""
+
+    def report(self, metrics: Mapping[str, float | str], checkpoint: Path | None = None) -> None:
+        """Record one epoch's metrics, and a copy of the directory to go on from."""
+
+
 @dataclass(frozen=True)
 class TrialContext:
     """The trial that a training function runs in.
@@ -32,6 +43,7 @@ class TrialContext:
         id: the trial's id.
         directory: the trial's folder in the run directory.
         events: its TensorBoard event file.
+        reporter: whom it reports to.
         epoch: the last epoch that was reported and kept, 0 for a fresh trial.
         run_duration: seconds that those epochs took.
     """
@@ -39,6 +51,7 @@ class TrialContext:
     id: str
     directory: Path
     events: EventLog
+    reporter: Reporter
     epoch: int = 0
     run_duration: float = 0.0
 
@@ -76,25 +89,20 @@ def report(metrics: Mapping[str, object], checkpoint: str | Path | Checkpoint | 
     if isinstance(checkpoint, (str, Path)) and not Path(checkpoint).is_dir():
         found = "is a file; give the directory that it is in" if Path(checkpoint).exists() else "is not there"
         raise TrainableError(f"the checkpoint {str(checkpoint)!r} must be a directory, and {found}")
-    if current_trial() is None:
+    trial = current_trial()
+    if trial is None:
         print("  ".join(f"{name}={_shown(value)}" for name, value in values.items()))
-        return
-    from ray import tune
-
-    if isinstance(checkpoint, (str, Path)):
-        checkpoint = tune.Checkpoint.from_directory(str(checkpoint))
-    tune.report(values, checkpoint=checkpoint)
+    elif checkpoint is None or isinstance(checkpoint, (str, Path)):
+        trial.reporter.report(values, None if checkpoint is None else Path(checkpoint))
+    else:
+        with checkpoint.as_directory() as directory:
+            trial.reporter.report(values, Path(directory))
 
 
 def checkpoint() -> Path | None:
     """The directory of the checkpoint to go on from, to be read only; None where the trial starts fresh."""
     trial = current_trial()
-    if trial is None:
-        return None
-    from ray import tune
-
-    last = tune.get_checkpoint()
-    return None if last is None else Path(last.path)
+    return None if trial is None else trial.reporter.checkpoint
 
 
 @runtime_checkable
@@ -114,6 +122,17 @@ def as_metrics(metrics: object) -> dict[str, float | str]:
     if not isinstance(metrics, Mapping):
         raise TrainableError(f"report() takes a dict of metrics, such as {{'loss': 0.1}}; it was given {_a(metrics)}")
     return {_name(name): _metric(name, value) for name, value in metrics.items()}
+
+
+def flattened(metrics: Mapping[str, object]) -> dict[str, object]:
+    """Groups of metrics as `group/name`, as Ray Tune flattens them."""
+    flat: dict[str, object] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}/{inner}": member for inner, member in flattened(value).items()})
+        else:
+            flat[name] = value
+    return flat
 
 
 def _name(name: object) -> str:

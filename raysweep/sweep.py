@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ray.tune import Tuner
     from ray.tune.schedulers import TrialScheduler
 
-    from raysweep.recording import Job
+    from raysweep.job import Job
 
 BLOCK = 100  # trials; the square root of the most that are planned without asking
 
@@ -180,8 +180,8 @@ def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
     from ray import tune
 
     from raysweep.halt import Halt
+    from raysweep.job import Job
     from raysweep.listener import Listener
-    from raysweep.recording import Job
     from raysweep.trainable import SweepTrainable
 
     spec = work.spec
@@ -239,7 +239,7 @@ def _scheduler(spec: SweepSpec) -> TrialScheduler | None:
 
 
 def _job(work: _Work, standing: Standing, head: str | None) -> Job:
-    from raysweep.recording import Job
+    from raysweep.job import Job
 
     trial, spec = standing.trial, work.spec
     seed = trial.config.get("seed")
@@ -258,6 +258,6 @@ def _job(work: _Work, standing: Standing, head: str | None) -> Job:
         resources={kind: need for kind, need in (("CPU", spec.resources.cpu), ("GPU", spec.resources.gpu)) if need},
         threads=max(1, int(spec.resources.cpu)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**63 else spec.sweep_seed,
-        gpu=spec.resources.gpu,
+        is_paced=spec.early_stopping is not None,
         head=head,
     )

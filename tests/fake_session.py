@@ -1,4 +1,4 @@
-"""A trial without Ray: what ray.tune.report and ray.tune.get_checkpoint do, in the calling process."""
+"""A trial without Ray: what it reports is kept in the calling process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-from ray import tune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from raysweep.reporting import TrialContext, running
@@ -23,13 +21,11 @@ class TrialKilledError(Exception):
 class FakeSession:
     """Keeps what a trial reports, and gives it its last checkpoint back."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reports: list[dict[str, Any]] = []
         self.checkpoints: list[Path] = []
         self._dies_after = 0
-        monkeypatch.setattr(tune, "report", self._report)
-        monkeypatch.setattr(tune, "get_checkpoint", self._get_checkpoint)
 
     @contextmanager
     def trial(self, dies_after: int = 0) -> Iterator[None]:
@@ -38,7 +34,7 @@ class FakeSession:
         done = len(self.checkpoints)
         events = EventLog(self.folder / "events", resumed_at=done or None)
         spent = self.reports[-1]["run_duration"] if done else 0.0
-        trial = TrialContext("trial", self.folder, events, epoch=done, run_duration=spent)
+        trial = TrialContext("trial", self.folder, events, self, epoch=done, run_duration=spent)
         try:
             with running(trial):
                 yield
@@ -54,17 +50,18 @@ class FakeSession:
         sizes = {"histograms": 0, "images": 0, "scalars": 0, "graph": 1}
         return EventAccumulator(str(self.folder / "events"), size_guidance=sizes).Reload()
 
-    def _report(self, metrics: Mapping[str, Any], checkpoint: tune.Checkpoint | None = None) -> None:
+    def report(self, metrics: Mapping[str, float | str], checkpoint: Path | None = None) -> None:
         self.reports.append(dict(metrics))
         if checkpoint is not None:
             kept = self.folder / f"checkpoint_{len(self.reports)}"
-            shutil.copytree(checkpoint.path, kept)
+            shutil.copytree(checkpoint, kept)
             self.checkpoints.append(kept)
         if len(self.reports) == self._dies_after:
             raise TrialKilledError
 
-    def _get_checkpoint(self) -> Any:
-        return tune.Checkpoint.from_directory(str(self.checkpoints[-1])) if self.checkpoints else None
+    @property
+    def checkpoint(self) -> Path | None:
+        return self.checkpoints[-1] if self.checkpoints else None
 
 
 def without_times(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:

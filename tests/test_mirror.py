@@ -97,7 +97,7 @@ def train(mirror: Mirror, folder: Path, epochs: Iterable[int], size: int = 100) 
         with mirror.folder.result_file.open("a") as file:
             file.write(Report(epoch, 0.0, 1.0, float(epoch), {"loss": 1 / epoch}, name).to_json() + "\n")
         mirror.folder.prune_checkpoints([name])
-        mirror.reported()
+        mirror.reported(with_checkpoint=True)
     mirror.folder.write(record(State.DONE))
     mirror.written()
 

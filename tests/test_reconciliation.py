@@ -11,9 +11,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysweep.job import Job
 from raysweep.mirror import place
 from raysweep.reconciliation import Again, Reconciliation, Standing, reconcile
-from raysweep.recording import Job, Recording
+from raysweep.recording import Recording
 from raysweep.records import State, TrialError
 from raysweep.results import Results, read
 from raysweep.spec import SweepSpec, check

@@ -34,8 +34,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    return FakeSession(tmp_path, monkeypatch)
+def session(tmp_path: Path) -> FakeSession:
+    return FakeSession(tmp_path)
 
 
 class Net(nn.Module):
@@ -125,13 +125,11 @@ def test_times_are_seconds_and_add_up(session: FakeSession) -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 3])
-def test_interrupted_trial_goes_on_to_the_same_numbers(
-    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = FakeSession(tmp_path / "whole", monkeypatch)
+def test_interrupted_trial_goes_on_to_the_same_numbers(stop: int, tmp_path: Path) -> None:
+    whole = FakeSession(tmp_path / "whole")
     with whole.trial():
         uninterrupted = recorded()
-    session = FakeSession(tmp_path / "cut", monkeypatch)
+    session = FakeSession(tmp_path / "cut")
     with session.trial(dies_after=stop):
         recorded()
     assert len(session.reports) == stop

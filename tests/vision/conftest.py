@@ -22,8 +22,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    return FakeSession(tmp_path, monkeypatch)
+def session(tmp_path: Path) -> FakeSession:
+    return FakeSession(tmp_path)
 
 
 def idx(array: np.ndarray[Any, Any]) -> bytes:

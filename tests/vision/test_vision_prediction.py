@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,11 @@ CONFIG = {"epochs": 2, "normalize": True, "network": "lenet_bn", "histograms": 0
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeSession]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        session = FakeSession(tmp_path_factory.mktemp("trained"), monkeypatch)
-        with session.trial():
-            train(CONFIG)
-        yield session
+def trained(tmp_path_factory: pytest.TempPathFactory) -> FakeSession:
+    session = FakeSession(tmp_path_factory.mktemp("trained"))
+    with session.trial():
+        train(CONFIG)
+    return session
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_loop.py"
 QUICK = {"limit": 120, "batch_size": 32, "epochs": 3}
 
 
-def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **config: Any) -> FakeSession:
-    session = FakeSession(folder, monkeypatch)
+def trained(folder: Path, **config: Any) -> FakeSession:
+    session = FakeSession(folder)
     with session.trial():
         train({**QUICK, **config})
     return session
@@ -44,17 +44,17 @@ def test_numbers_equal_the_plain_script(session: FakeSession) -> None:
     assert session.column("val_accuracy")[-1] > 0.9
 
 
-def test_metrics_of_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = trained(tmp_path, monkeypatch)
+def test_metrics_of_an_epoch(tmp_path: Path) -> None:
+    session = trained(tmp_path)
     expected = "accuracy epoch_duration loss run_duration samples_per_second val_accuracy val_loss"
     assert [" ".join(sorted(report)) for report in session.reports] == [expected] * 3
 
 
 @pytest.mark.parametrize("network", ["lenet_bn", "mlp"])
-def test_interrupted_training_goes_on_bit_by_bit(network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_training_goes_on_bit_by_bit(network: str, tmp_path: Path) -> None:
     config = {**QUICK, "network": network, "optimizer": {"name": "sgd", "momentum": 0.9}, "normalize": True}
-    whole = trained(tmp_path / "whole", monkeypatch, **config)
-    cut = FakeSession(tmp_path / "cut", monkeypatch)
+    whole = trained(tmp_path / "whole", **config)
+    cut = FakeSession(tmp_path / "cut")
     for dies_after in (1, 2, 0):
         with cut.trial(dies_after):
             train(config)
@@ -64,18 +64,16 @@ def test_interrupted_training_goes_on_bit_by_bit(network: str, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("change", [{"num_workers": 2}, {"histograms": 0, "images": False, "graph": False}])
-def test_how_it_is_loaded_and_drawn_changes_no_number(
-    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = trained(tmp_path / "one", monkeypatch, network="lenet_bn")
-    other = trained(tmp_path / "other", monkeypatch, network="lenet_bn", **change)
+def test_how_it_is_loaded_and_drawn_changes_no_number(change: dict[str, Any], tmp_path: Path) -> None:
+    one = trained(tmp_path / "one", network="lenet_bn")
+    other = trained(tmp_path / "other", network="lenet_bn", **change)
     assert without_times(one.reports) == without_times(other.reports)
 
 
 def test_validation_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    one = trained(tmp_path / "one", monkeypatch, network="lenet_bn")
+    one = trained(tmp_path / "one", network="lenet_bn")
     monkeypatch.setattr(Training, "validate", lambda _: (0.0, 0.0))
-    other = trained(tmp_path / "other", monkeypatch, network="lenet_bn")
+    other = trained(tmp_path / "other", network="lenet_bn")
     assert one.column("loss") == other.column("loss")
 
 
@@ -110,14 +108,14 @@ def test_optimizer_gets_its_arguments(config: dict[str, Any], expected: dict[str
     assert expected.items() <= optimizer.defaults.items()
 
 
-def test_torchvision_network_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = trained(tmp_path, monkeypatch, network="resnet18", limit=16, batch_size=8, epochs=1, histograms=0)
+def test_torchvision_network_trains(tmp_path: Path) -> None:
+    session = trained(tmp_path, network="resnet18", limit=16, batch_size=8, epochs=1, histograms=0)
     assert len(session.reports) == 1
     assert session.events().Tags()["graph"] is True
 
 
-def test_event_file_has_what_the_tutorials_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = trained(tmp_path, monkeypatch).events()
+def test_event_file_has_what_the_tutorials_had(tmp_path: Path) -> None:
+    events = trained(tmp_path).events()
     layers = ("conv1", "conv2", "fc1", "fc2", "out")
     tags = {f"{layer}.{kind}{grad}" for layer in layers for kind in ("weight", "bias") for grad in ("", ".grad")}
     assert set(events.Tags()["histograms"]) == tags
