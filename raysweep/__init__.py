@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TrainableError,
     )
     from raysweep.recorder import Recorder
-    from raysweep.reporting import checkpoint, report
+    from raysweep.reporting import checkpoint, report, shared
     from raysweep.results import Results, TrialResult, load
     from raysweep.spec import SweepSpec
     from raysweep.sweep import run
@@ -34,6 +34,7 @@ _HOMES = {
     "Recorder": "recorder",
     "checkpoint": "reporting",
     "report": "reporting",
+    "shared": "reporting",
     "Results": "results",
     "TrialResult": "results",
     "load": "results",
@@ -57,6 +58,7 @@ __all__ = [
     "load_spec",
     "report",
     "run",
+    "shared",
 ]
 
 

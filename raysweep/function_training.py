@@ -22,6 +22,7 @@ from raysweep.errors import StoreError, TrainableError
 from raysweep.recording import Recording
 from raysweep.records import Report
 from raysweep.reporting import as_metrics, flattened, running
+from raysweep.shelf import Shelf
 
 GATHER = 0.05  # seconds that the driver is not bothered again for, while a function reports fast
 PATIENCE = 5.0  # seconds that a function may take to return after its trial was ended
@@ -39,6 +40,7 @@ class FunctionTraining:
         recording: of the trial.
         trial: what Ray Tune's context tells of it.
         storage: Ray Tune's.
+        shelf: what trials share on this node.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class FunctionTraining:
         recording: Recording,
         trial: tune_session.TrialInfo,
         storage: StorageContext,
+        shelf: Shelf,
     ) -> None:
         self._target = target
+        self._shelf = shelf
         self._recording = recording
         self._changed = threading.Condition()
         self._untold: list[Report] = []
@@ -136,7 +140,7 @@ class FunctionTraining:
     def _call(self) -> BaseException | None:
         """Call the function; returns what it raised, its own frames first."""
         try:
-            with running(self._recording.context(self)):
+            with running(self._recording.context(self, self._shelf)):
                 output = self._target(dict(self._recording.job.config))
                 for value in output if inspect.isgenerator(output) else [output]:
                     self._report_output(value)

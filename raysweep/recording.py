@@ -25,6 +25,7 @@ from raysweep.job import Job
 from raysweep.mirror import Here
 from raysweep.records import Reached, Report, State, TrialError, TrialRecord
 from raysweep.reporting import Reporter, TrialContext
+from raysweep.shelf import Shelf
 from raysweep.spec import Metric, flat, limit_reached
 from raysweep.store import CHECKPOINT, write_text
 from raysweep.tensorboard import EventLog
@@ -128,10 +129,10 @@ class Recording:
         """The checkpoint to go on from."""
         return self.folder.path / self.last.checkpoint if self.last and self.last.checkpoint else None
 
-    def context(self, reporter: Reporter) -> TrialContext:
-        """What the training function may know of the trial, and whom it reports to."""
+    def context(self, reporter: Reporter, shelf: Shelf) -> TrialContext:
+        """What the training function may know of the trial, whom it reports to, and what it shares with others."""
         run_duration = self.last.run_duration if self.last else 0.0
-        return TrialContext(self.job.id, self.folder.path, self.events, reporter, self.epoch, run_duration)
+        return TrialContext(self.job.id, self.folder.path, self.events, reporter, self.epoch, run_duration, shelf)
 
     @property
     def next_checkpoint(self) -> str:

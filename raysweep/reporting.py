@@ -1,4 +1,4 @@
-"""What a training function talks to: report(), checkpoint(), and the trial it runs in.
+"""What a training function talks to: report(), checkpoint(), shared(), and the trial it runs in.
 
 Outside a sweep the same calls work, so that a training file is an ordinary script: metrics are
 printed and there is no checkpoint to go on from.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from raysweep.errors import TrainableError
 from raysweep.records import whole
@@ -21,7 +21,12 @@ from raysweep.records import whole
 if TYPE_CHECKING:
     from ray.tune import Checkpoint
 
+    from raysweep.shelf import Shelf
     from raysweep.tensorboard import EventLog
+
+
+Parameters = ParamSpec("Parameters")
+Data = TypeVar("Data")
 
 
 class Reporter(Protocol):
@@ -46,6 +51,7 @@ class TrialContext:
         reporter: whom it reports to.
         epoch: the last epoch that was reported and kept, 0 for a fresh trial.
         run_duration: seconds that those epochs took.
+        shelf: what it shares with other trials on its node.
     """
 
     id: str
@@ -54,6 +60,7 @@ class TrialContext:
     reporter: Reporter
     epoch: int = 0
     run_duration: float = 0.0
+    shelf: Shelf | None = None
 
 
 _current: ContextVar[TrialContext | None] = ContextVar("raysweep_trial", default=None)
@@ -103,6 +110,26 @@ def checkpoint() -> Path | None:
     """The directory of the checkpoint to go on from, to be read only; None where the trial starts fresh."""
     trial = current_trial()
     return None if trial is None else trial.reporter.checkpoint
+
+
+def shared(load: Callable[Parameters, Data], *arguments: Parameters.args, **options: Parameters.kwargs) -> Data:
+    """What `load(*arguments, **options)` returns, loaded once for all trials of a run on a node.
+
+    Numpy arrays and torch tensors on the CPU, wherever they are in it, take memory once; the rest is copied. A trial
+    may write into its arrays: that changes nothing for others. Outside a sweep it just calls `load`.
+
+    Args:
+        load: a function of its arguments alone: trials whose function and arguments are equal share the data.
+        arguments, options: what it is called with.
+
+    Raises:
+        TrainableError: what it returned cannot be pickled, or there is no room for it in Ray's session directory.
+    """
+    trial = current_trial()
+    if trial is None or trial.shelf is None:
+        return load(*arguments, **options)
+    data: Data = trial.shelf.get(load, arguments, options)
+    return data
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Where on a node the copies of trials' folders are, and how those of killed workers go away."""
+"""Where on a node the copies of trials' folders are, how those of killed workers go away, and where data is shared."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def staging() -> Path:
     from ray._private import worker
 
     return Path(worker._global_node.get_session_dir_path(), "raysweep")
+
+
+def shelves() -> Path:
+    """Where the processes of this run on this node find the data that they share."""
+    import ray
+
+    job: str = ray.get_runtime_context().get_job_id()
+    return staging().with_name("raysweep-shared") / job
 
 
 def occupy(copy: Path) -> int:

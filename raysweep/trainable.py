@@ -28,6 +28,8 @@ from raysweep.mirror import place
 from raysweep.recording import Recording
 from raysweep.records import Report
 from raysweep.reference import load
+from raysweep.shelf import Shelf
+from raysweep.staging import shelves
 
 # What the driver finds in a result besides: the reports since the last one, as (epoch, seconds trained, metrics);
 # the state in which the trial ended; the error it failed with; and the fault that must end the sweep.
@@ -51,6 +53,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         does when one that is reused is free before this one has started.
         """
         self._job = Job.from_json(config["job"])
+        self._shelf = getattr(self, "_shelf", None) or Shelf(shelves())  # of this process, for all its trials
         self._recording: Recording | None = None
         self._training: FunctionTraining | ClassTraining | None = None
         self._fault: StoreError | None = None
@@ -101,7 +104,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
             driver_node_id=None,
             experiment_name=self._storage.experiment_dir_name,
         )
-        return FunctionTraining(target, recording, trial, self._storage)
+        return FunctionTraining(target, recording, trial, self._storage, self._shelf)
 
     def _attempt(self, step: Callable[[], Any]) -> Any:
         """Run user code: what it raises is the trial's failure, which is recorded; then None is returned.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from raysweep.reporting import shared
 from raysweep.vision.options import Options
 from raysweep.vision.sources import Arrays, source
 
@@ -141,9 +141,8 @@ class DataSet:
         Raises:
             TrainableError: see `raysweep.vision.sources.source`.
         """
-        train, validation, classes, measured = _load(
-            options.dataset, Path(options.data_dir).expanduser().absolute(), options.limit
-        )
+        data_dir = Path(options.data_dir).expanduser().absolute()
+        train, validation, classes, measured = shared(_load, options.dataset, data_dir, options.limit)
         normalize = measured if options.normalize else None
         _, channels, height, width = train[0].shape
         return cls(
@@ -156,7 +155,6 @@ class DataSet:
         )
 
 
-@lru_cache(maxsize=1)  # the trials that one process trains, one after the other, mostly share a data set
 def _load(name: str, data_dir: Path, limit: int | None) -> tuple[Arrays, Arrays, tuple[str, ...], Statistics]:
     train, validation, classes = source(name, data_dir)
     if limit is not None:

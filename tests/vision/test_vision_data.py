@@ -7,7 +7,7 @@ import hashlib
 import http.server
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,13 +30,6 @@ needs_fashion = pytest.mark.skipif(
     not (DEBIAN / "train-images-idx3-ubyte.gz").exists(), reason="needs Debian's dataset-fashion-mnist"
 )
 NOWHERE = "http://127.0.0.1:9/"  # nobody listens on the discard port
-
-
-@pytest.fixture(autouse=True)
-def nothing_cached() -> Iterator[None]:
-    data._load.cache_clear()
-    yield
-    data._load.cache_clear()
 
 
 @pytest.fixture(scope="module")
