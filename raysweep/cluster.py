@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,10 @@ DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no report to Ray's authors
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",  # about Ray Train's interface, which is not used
 }
+START_ENVIRONMENT = {  # of a Ray that starts here
+    "RAY_prestart_worker_first_driver": "0",  # trials ask before those are ready, and get other processes started
+}
+PRELOADED = "RAY_preload_python_modules"  # imported by processes as they start, beside what the driver does meanwhile
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for a submitted job, whose directory all nodes have already
 NO_CODE = (".git", "runs", "data", ".venv", "__pycache__")  # of a sweep file's directory, what no node needs
 FATAL_WHERE_SET = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")  # Tune refuses to start with either
@@ -93,16 +97,17 @@ def _needs(resources: Resources) -> tuple[tuple[str, float], tuple[str, float]]:
 
 
 @contextmanager
-def connected(directory: Path = Path()) -> Iterator[Cluster]:
+def connected(directory: Path = Path(), modules: Sequence[str] = ()) -> Iterator[Cluster]:
     """Ray for the length of the block: the one in use, the one RAY_ADDRESS names, or a new one here.
 
     Args:
         directory: the sweep file's, which RAY_ADDRESS's other nodes get a copy of.
+        modules: what the processes of a new one import as soon as they start.
 
     Raises:
         ClusterError: Ray does not start, or cannot be reached.
     """
-    _prepare()
+    _prepare(modules)
     import ray
 
     mine, has_code = not ray.is_initialized(), False
@@ -144,7 +149,7 @@ def _is_head() -> bool:
     return bool(worker._global_node.is_head())
 
 
-def _prepare() -> None:
+def _prepare(modules: Sequence[str]) -> None:
     import ray  # noqa: F401 - sets its loggers' levels on import, and not again
 
     # its errors are told by us: as a trial's, or as one of ours
@@ -153,6 +158,7 @@ def _prepare() -> None:
     for name in FATAL_WHERE_SET:
         os.environ.pop(name, None)
     os.environ.update(DRIVER_ENVIRONMENT)
+    os.environ.update(START_ENVIRONMENT | {PRELOADED: ",".join(modules)})
     os.environ.update(WORKER_ENVIRONMENT)  # a Ray that starts here hands its environment to its workers
 
 

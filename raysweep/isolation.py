@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import importlib.util
 import random
 import sys
@@ -17,13 +18,23 @@ from raysweep.errors import TrainableError
 from raysweep.reference import Reference, load, locate
 
 
+def needed(reference: Reference) -> list[str]:
+    """The modules that a process needs for the trainable's trials, as far as is known before it is imported.
+
+    Raises:
+        TrainableError: see `reference.locate`.
+    """
+    source = locate(reference)
+    uses_torch = source is not None and b"torch" in source.read_bytes().lower()  # perhaps only when it is called
+    return ["raysweep.trainable", *(["torch"] if uses_torch else [])]
+
+
 def warm_up(reference: Reference) -> None:
     """Import what trials need, while Ray starts other processes and before a trial's clock runs."""
     with contextlib.suppress(TrainableError):  # told when the trial begins, where it can be recorded
         load(reference)
-        source = locate(reference)
-        if source is not None and b"torch" in source.read_bytes():  # which it may import only when it is called
-            import torch  # noqa: F401 - for its side effect, of being there
+        for module in needed(reference):
+            importlib.import_module(module)
 
 
 def fence(gpu: float) -> None:

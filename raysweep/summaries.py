@@ -1,7 +1,7 @@
 """What a network and a batch look like in TensorBoard: histograms, an image grid, the graph.
 
 Each function makes the protocol buffers and writes nothing; none changes the network, its numbers or
-the random states. torch.utils.tensorboard and torchvision load on first use: they cost a second.
+the random states. torch.utils.tensorboard loads on first use.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ def image_grid(inputs: Tensor, tag: str = "images") -> Summary | None:
     if inputs.ndim != 4 or inputs.shape[1] not in (1, 3) or not inputs.numel():
         return None
     from torch.utils.tensorboard.summary import image
-    from torchvision.utils import make_grid
 
     shown = inputs[:GRID_IMAGES].detach().cpu()
     shown = shown.float() / 255 if shown.dtype == torch.uint8 else shown.float()
-    stretched = bool(shown.min() < 0 or shown.max() > 1)
-    grid = make_grid(shown, normalize=stretched)
-    drawn: Summary = image(tag, grid, dataformats="CHW")  # type: ignore[no-untyped-call]
+    low, high = shown.min(), shown.max()
+    if low < 0 or high > 1:
+        shown = (shown - low) / (high - low).clamp_min(1e-5)
+    framed = nn.functional.pad(shown, [1, 1, 1, 1])
+    drawn: Summary = image(tag, framed, dataformats="NCHW")  # type: ignore[no-untyped-call]
     return drawn
 
 

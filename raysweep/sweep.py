@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raysweep.cluster import Cluster, connected
 from raysweep.errors import SpecError, StoreError
 from raysweep.fingerprint import fingerprint
+from raysweep.isolation import needed
 from raysweep.journal import logged
 from raysweep.progress import Progress
 from raysweep.reconciliation import Again, Standing, reconcile
@@ -139,7 +140,11 @@ class _Work:
 
 
 def _train(work: _Work, progress: Progress) -> None:
-    with progress, connected(work.reference.directory) as found, _served(work.store, found) as head:
+    with (
+        progress,
+        connected(work.reference.directory, needed(work.reference)) as found,
+        _served(work.store, found) as head,
+    ):
         if found.has_code:
             work = replace(work, reference=replace(work.reference, directory=Path()))
         cluster = found if found.is_private else _ready(found, work, head, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from raysweep.results import Results
 from raysweep.spec import check
 from raysweep.store import RunDirectory
 from raysweep.sweep import Options
+from raysweep.trials import Trial
 
 pytestmark = pytest.mark.usefixtures("ray_2_cpus")
 HERE = Path(__file__).parent
@@ -33,7 +35,13 @@ class Sweep:
     progress: Progress
 
     def run(
-        self, parameters: dict[str, Any], *, options: Options | None = None, function: str = "counted", **keys: Any
+        self,
+        parameters: dict[str, Any],
+        *,
+        options: Options | None = None,
+        function: str = "counted",
+        progress: Progress | None = None,
+        **keys: Any,
     ) -> Results:
         content = {
             "name": "sweep",
@@ -42,7 +50,7 @@ class Sweep:
             "parameters": {"log": str(self.folder / "log"), **parameters},
             **keys,
         }
-        self.progress = Progress()
+        self.progress = progress or Progress()
         return raysweep.run(
             check(content, "test"),
             runs=self.folder,
@@ -191,6 +199,40 @@ def test_limits_of_metrics_and_epochs(sweep: Sweep) -> None:
     results = sweep.run({"x": [1], "epochs": 9}, stop={"epoch": 6})
     assert [report.epoch for report in results.trials[0].reports] == [1, 2, 3, 4, 5, 6]
     assert len(sweep.epochs()) == 6
+
+
+class Slow(Progress):
+    """A driver that is busy with the first report it hears of until all are written, or for `patience` seconds."""
+
+    def __init__(self, log: Path, patience: float) -> None:
+        super().__init__()
+        self.log, self.patience = log, patience
+        self.heard: list[int] = []
+        self.written: list[int] = []
+
+    def reported(self, trial: Trial, epoch: int, seconds: float, metrics: Mapping[str, Any]) -> None:
+        self.heard.append(epoch)
+        deadline = time.monotonic() + self.patience
+        while self._count() < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.written.append(self._count())
+        super().reported(trial, epoch, seconds, metrics)
+
+    def _count(self) -> int:
+        return len(self.log.read_text().splitlines())
+
+
+def test_a_report_does_not_wait_for_the_driver(sweep: Sweep) -> None:
+    slow = Slow(sweep.folder / "log", patience=60)
+    sweep.run({"x": [1], "epochs": 4, "pause": 0.2}, progress=slow)
+    assert slow.heard == [1, 2, 3, 4]
+    assert slow.written[0] == 4
+
+
+def test_a_report_waits_for_a_scheduler(sweep: Sweep) -> None:
+    slow = Slow(sweep.folder / "log", patience=1)
+    sweep.run({"x": [1], "epochs": 4}, progress=slow, early_stopping={"type": "asha"})
+    assert slow.heard == slow.written == [1, 2, 3, 4]
 
 
 def test_early_stopping_leaves_the_stopped_alone_until_asked(sweep: Sweep) -> None:
