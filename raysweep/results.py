@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import operator
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.errors import SpecError, StoreError
+from raysweep.frames import cell, condition, known, typed, write
 from raysweep.parameters import nearest
 from raysweep.reconciliation import Standing, reconcile
 from raysweep.records import Report, State, TrialError
@@ -37,9 +35,6 @@ OWN_COLUMNS = (
     "path",
     "checkpoint",
 )
-_COMPARISONS = {
-    "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "=": operator.eq, "<": operator.lt, ">": operator.gt,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,7 +141,7 @@ class Results:
         """
         import pandas as pd
 
-        return _typed(pd.DataFrame([self._row(trial) for trial in self.trials]))
+        return typed(pd.DataFrame([self._row(trial) for trial in self.trials]))
 
     def _row(self, trial: TrialResult) -> dict[str, Any]:
         last, best = trial.last, trial.best
@@ -166,7 +161,7 @@ class Results:
         }
 
     def _parameters_of(self, trial: TrialResult) -> dict[str, Any]:
-        return {self.parameters[name]: _cell(value) for name, value in flat(trial.config).items()}
+        return {self.parameters[name]: cell(value) for name, value in flat(trial.config).items()}
 
     def history(self) -> pd.DataFrame:
         """One row per trial and epoch.
@@ -178,10 +173,10 @@ class Results:
 
         rows: list[dict[str, Any]] = []
         for trial in self.trials:
-            known = {"trial": trial.id, "run": trial.number, **self._parameters_of(trial)}
+            common = {"trial": trial.id, "run": trial.number, **self._parameters_of(trial)}
             rows += [
                 {
-                    **known,
+                    **common,
                     "epoch": report.epoch,
                     "epoch_duration": report.epoch_duration,
                     "run_duration": report.run_duration,
@@ -190,7 +185,7 @@ class Results:
                 for report in trial.reports
             ]
         columns = ["trial", "run", *self.parameters.values(), "epoch", "epoch_duration", "run_duration"]
-        return _typed(pd.DataFrame(rows, columns=None if rows else columns))
+        return typed(pd.DataFrame(rows, columns=None if rows else columns))
 
     def leaderboard(
         self, *, sort_by: str | None = None, top: int | None = None, where: Iterable[str] = ()
@@ -209,11 +204,11 @@ class Results:
         ranks = {trial.id: rank for rank, trial in enumerate(self.ranked())}
         table = table.iloc[table["trial"].map(ranks).fillna(len(ranks)).argsort(kind="stable")]
         table = self._board(table)
-        for condition in where:
-            table = table[_condition(table, condition)]
+        for text in where:
+            table = table[condition(table, text)]
         if sort_by:
             name = sort_by.lstrip("-")
-            _known(table, name)
+            known(table, name)
             table = table.sort_values(name, ascending=not sort_by.startswith("-"), kind="stable")
         return table.head(top).reset_index(drop=True) if top else table.reset_index(drop=True)
 
@@ -234,7 +229,7 @@ class Results:
         """
         try:
             for name, table in (("results", self.frame()), ("history", self.history())):
-                _write(table, self.directory / name)
+                write(table, self.directory / name)
         except OSError as error:
             raise StoreError(f"{self.directory}: the tables cannot be written: {error.strerror or error}") from None
 
@@ -315,56 +310,3 @@ def _asked_for(standing: Standing, spec: SweepSpec) -> Iterator[Report]:
 def _metrics(report: Report) -> dict[str, float | str]:
     """A report's metrics; one that is called as our own column gives way to it."""
     return {name: value for name, value in report.metrics.items() if name not in ("epoch", "trial", "run", "state")}
-
-
-def _cell(value: object) -> Any:
-    """A parameter as a table can hold it: lists and objects as JSON text."""
-    return json.dumps(value) if isinstance(value, (list, dict)) else value
-
-
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns of one type each, so that parquet and csv agree: what is mixed becomes text."""
-    for name in table.columns:
-        if table[name].dtype == object:
-            kinds = {type(value) for value in table[name] if value is not None and value == value}
-            if len(kinds) > 1 and not kinds <= {int, float}:
-                table[name] = table[name].map(lambda v: v if v is None or v != v else str(v))
-    return table
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    def json_text(target: Path) -> None:
-        table.to_json(target, orient="records", indent=1)
-
-    writers: dict[str, Callable[[Path], Any]] = {
-        ".csv": lambda target: table.to_csv(target, index=False),
-        ".json": json_text,
-        ".parquet": lambda target: table.to_parquet(target, index=False),
-    }
-    for suffix, write in writers.items():
-        temporary = path.with_name(f".{path.name}{suffix}.tmp")
-        write(temporary)
-        temporary.replace(path.with_suffix(suffix))
-
-
-def _condition(table: pd.DataFrame, text: str) -> Any:
-    """The rows for which a condition such as `lr<=0.1` holds, as a boolean column."""
-    match = re.fullmatch(r"\s*([^<>=!\s]+)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*", text)
-    if match is None:
-        raise SpecError(f"--where {text}: write NAME=VALUE; also != < <= > >=")
-    name, sign, value = match.groups()
-    _known(table, name)
-    try:
-        wanted = json.loads(value)
-    except ValueError:
-        wanted = value
-    wanted = _cell(wanted)
-    try:
-        return _COMPARISONS[sign](table[name], wanted)
-    except TypeError:
-        raise SpecError(f"--where {text}: {name!r} cannot be compared with {value!r}") from None
-
-
-def _known(table: pd.DataFrame, name: str) -> None:
-    if name not in table:
-        raise SpecError(f"there is no column {name!r}; {nearest(name, table.columns)}")

@@ -43,7 +43,7 @@ def load_data() -> tuple[TensorDataset, TensorDataset]:
 def train(config: Mapping[str, Any]) -> None:
     """Train one network; raysweep calls this with the parameters of one trial."""
     torch.manual_seed(config["seed"])
-    training, validation = load_data()
+    training, validation = raysweep.shared(load_data)  # once for all trials on a machine
     loader = DataLoader(training, batch_size=config["batch_size"], shuffle=True)
     network = Classifier(30, config["hidden"], 2, config["dropout"])
     optimizer = OPTIMIZERS[config["optimizer"]["name"]](network.parameters(), lr=config["optimizer"]["lr"])

@@ -1,0 +1,111 @@
+"""What the driver spends on a trial and on a report, by how many trials run at once on how many nodes.
+
+    python benchmarks/scaling.py --slots 2 8 32 96
+
+The nodes are raylets on this machine, and the trials sleep, so that what grows is the driver's work alone: its
+processor time from when the first quarter of the trials has ended to the end, divided by the trials in between. Two
+numbers of reports tell what of it is a report's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+import raysweep
+from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
+from raysweep.progress import Progress
+from raysweep.records import State, TrialError
+from raysweep.spec import check
+from raysweep.trials import Trial
+
+HERE = Path(__file__).parent
+PER_NODE = 16  # trials at once on one node, such as four on each of four GPUs
+ROUNDS = 4  # trials that each slot runs, one after the other
+PAUSE = 0.5  # seconds between reports, longer than the driver gathers them for
+FEW, MANY = 2, 6  # reports of a trial
+
+
+class Spent(Progress):
+    """The driver's processor time, and the clock's, whenever a trial has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[tuple[float, float]] = []
+
+    def ended(self, trial: Trial, state: State, error: TrialError | None) -> None:
+        """A trial has ended."""
+        super().ended(trial, state, error)
+        self.times.append((time.process_time(), time.perf_counter()))
+
+    def per_trial(self) -> tuple[float, float]:
+        """Seconds of both for one trial, once processes and imports are there."""
+        first, last = self.times[len(self.times) // 4], self.times[-1]
+        trials = len(self.times) - 1 - len(self.times) // 4
+        return (last[0] - first[0]) / trials, (last[1] - first[1]) / trials
+
+
+def measure(slots: int, reports: int) -> tuple[float, float]:
+    """Seconds of the driver's processor time and of the clock's for one trial."""
+    os.environ.update(DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT | {"RAY_AUTH_MODE": "disabled"})
+    options = {"include_dashboard": False, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **options})
+    for start in range(0, slots, PER_NODE):
+        cluster.add_node(num_cpus=min(PER_NODE, slots - start), object_store_memory=100_000_000)
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    content = {
+        "name": "sleep",
+        "trainable": "noop.py:sleep",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"x": list(range(1, slots * ROUNDS + 1)), "reports": reports, "pause": PAUSE},
+    }
+    spent = Spent()
+    with tempfile.TemporaryDirectory() as folder:
+        results = raysweep.run(check(content, "sleep"), runs=Path(folder), directory=HERE, progress=spent)
+        assert len(results.history()) == slots * ROUNDS * reports
+    ray.shutdown()
+    cluster.shutdown()
+    return spent.per_trial()
+
+
+def main() -> None:
+    """Measure each number of slots in a process of its own, and print what a trial and a report cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, nargs="+", default=[2, 8, 32, 96])
+    parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(*options.one)))
+        return
+    for slots in options.slots:
+        few, many = (_apart(slots, reports) for reports in (FEW, MANY))
+        report = (many[0] - few[0]) / (MANY - FEW)
+        ideal = MANY * PAUSE / slots
+        print(
+            f"{slots:4} trials at once on {-(-slots // PER_NODE):2} nodes: {few[0] * 1000:.1f} ms of the driver for a "
+            f"trial with {FEW} reports, {report * 1000:.1f} ms for each further one; {many[1] / ideal:.2f} times the "
+            f"trials' own time",
+            flush=True,
+        )
+
+
+def _apart(slots: int, reports: int) -> tuple[float, float]:
+    command = [sys.executable, __file__, "--one", str(slots), str(reports)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    spent, seconds = json.loads(told.splitlines()[-1])
+    return spent, seconds
+
+
+if __name__ == "__main__":
+    main()
