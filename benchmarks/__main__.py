@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.benchmark import Benchmark, command_line, common, rounds
+from benchmarks.benchmark import Benchmark, command_line, common, end_tidily, rounds
 from benchmarks.table import Findings, markdown
 
 NAMES = ("reference", "trials", "reports", "first_metric", "memory", "reading")
@@ -24,6 +24,7 @@ SEPARATE = ("storage",)  # prints sentences, not rows, and runs where it is aske
 
 def main() -> None:
     """Run what is asked for and print the table."""
+    end_tidily()
     parser = common(__doc__)
     parser.add_argument("--only", nargs="+", choices=NAMES + SEPARATE, default=NAMES, metavar="NAME")
     parser.add_argument("--output", type=Path, help="a file for the table")

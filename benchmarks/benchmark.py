@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -49,6 +50,7 @@ class Benchmark:
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """The benchmark as a command of its own."""
+        end_tidily()
         parser = common(self.about)
         for name, option in self.options.items():
             many = isinstance(option.default, list)
@@ -64,6 +66,11 @@ class Benchmark:
         given = {name: value for name, value in vars(told).items() if value is not None and name in self.options}
         vars(options).update(given)
         print(markdown([self.measure(options)], command_line()))
+
+
+def end_tidily() -> None:
+    """Let SIGTERM end this process as an exception does, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def common(about: str | None) -> argparse.ArgumentParser:

@@ -94,8 +94,12 @@ class Live:
     errors: Path
 
     def text(self) -> str:
-        """What it wrote so far."""
+        """What it wrote so far to its standard output."""
         return self.output.read_text()
+
+    def told(self) -> str:
+        """What it wrote so far, also to its standard error."""
+        return self.text() + self.errors.read_text()
 
     def wait_for(self, ready: Callable[[str], bool]) -> None:
         """Wait until what it wrote is enough.
@@ -106,16 +110,17 @@ class Live:
         size = -1
         while True:
             ended = self.process.poll() is not None
-            if size != (size := self.output.stat().st_size) and ready(self.text()):
+            now = self.output.stat().st_size + self.errors.stat().st_size
+            if now != size and ready(self.told()):
                 return
             if ended:
                 raise self.failure()
+            size = now
             time.sleep(LOOKING)
 
     def failure(self) -> RuntimeError:
         """The error that says how it ended."""
-        told = self.text()[-2000:] + self.errors.read_text()[-4000:]
-        return RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}:\n{told}")
+        return RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}:\n{self.told()[-4000:]}")
 
 
 @contextmanager

@@ -13,13 +13,14 @@ class Bare:
     """An actor; it is made when it has imported."""
 
     def __init__(self) -> None:
-        import sklearn.model_selection
-        import tensorboard
         import torch
-        import torchvision
+        import torchvision  # which a trial asks for the names of its networks and of the classes
         from ray import tune
 
-        self.held = (sklearn, tensorboard, torch, torchvision, tune)
+        import raysweep.trainable
+        import raysweep.vision.training
+
+        self.held = (torch, torchvision, tune, raysweep)
 
     def ready(self) -> bool:
         """Whether it is made."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,25 +103,30 @@ def fit(
     # a generator of its own, so that a test takes no random number from the next epoch's shuffle
     test_loader = DataLoader(test, batch_size=TEST_BATCH, generator=torch.Generator())
     for epoch in range(1, settings.epochs + 1):
-        total_loss, correct, count = 0.0, 0, 0
-        for images, labels in loader:
-            scores = network(images)
-            loss = F.cross_entropy(scores, labels)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            optimizer.step()
-            total_loss += loss.item() * len(labels)
-            correct += int((scores.argmax(dim=1) == labels).sum())
-            count += len(labels)
-        yield epoch, {"loss": total_loss / count, "accuracy": correct / count, **evaluate(network, test_loader)}
+        yield epoch, {**train_epoch(network, optimizer, loader), **evaluate(network, test_loader)}
 
 
-def evaluate(network: nn.Module, loader: DataLoader[Any]) -> dict[str, float]:
+def train_epoch(network: nn.Module, optimizer: Optimizer, batches: Iterable[Any]) -> dict[str, float]:
+    """Train on batches; loss and accuracy of their images."""
+    total_loss, correct, count = 0.0, 0, 0
+    for images, labels in batches:
+        scores = network(images)
+        loss = F.cross_entropy(scores, labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        optimizer.step()
+        total_loss += loss.item() * len(labels)
+        correct += int((scores.argmax(dim=1) == labels).sum())
+        count += len(labels)
+    return {"loss": total_loss / count, "accuracy": correct / count}
+
+
+def evaluate(network: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
     """Loss and accuracy of the test images."""
     total_loss, correct, count = 0.0, 0, 0
     network.eval()
     with torch.no_grad():
-        for images, labels in loader:
+        for images, labels in batches:
             scores = network(images)
             total_loss += F.cross_entropy(scores, labels, reduction="sum").item()
             correct += int((scores.argmax(dim=1) == labels).sum())

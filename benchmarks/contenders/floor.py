@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.contenders.fashion import POINTS, TEST_BATCH, Settings, made
+from benchmarks.contenders.fashion import POINTS, TEST_BATCH, Settings, evaluate, made, train_epoch
 
 Part = tuple[Tensor, Tensor]  # images (N, 1, 28, 28), normalised, and labels (N,)
 
@@ -47,28 +46,12 @@ def batches(part: Part, size: int, shuffle: bool) -> Iterator[Part]:
 
 
 def train(config: dict[str, Any], epochs: int, train_part: Part, test_part: Part) -> dict[str, Any]:
-    """Train one point."""
+    """Train one point, and test it after each epoch."""
     network, optimizer = made(config)
     for _ in range(epochs):
-        total_loss, correct = 0.0, 0
-        for images, labels in batches(train_part, config["batch_size"], config["shuffle"]):
-            scores = network(images)
-            loss = F.cross_entropy(scores, labels)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            optimizer.step()
-            total_loss += loss.item() * len(labels)
-            correct += int((scores.argmax(dim=1) == labels).sum())
-        with torch.no_grad():
-            scores = torch.cat([network(images) for images in torch.split(test_part[0], TEST_BATCH)])
-    size, tests = len(train_part[1]), len(test_part[1])
-    return {
-        **config,
-        "loss": total_loss / size,
-        "accuracy": correct / size,
-        "val_loss": F.cross_entropy(scores, test_part[1], reduction="sum").item() / tests,
-        "val_accuracy": int((scores.argmax(dim=1) == test_part[1]).sum()) / tests,
-    }
+        metrics = train_epoch(network, optimizer, batches(train_part, config["batch_size"], config["shuffle"]))
+        tested = evaluate(network, zip(*(torch.split(values, TEST_BATCH) for values in test_part), strict=True))
+    return {**config, **metrics, **tested}
 
 
 def main(path: str) -> None:
