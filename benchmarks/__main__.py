@@ -5,6 +5,7 @@
     python -m benchmarks --only trials reports    some
     python -m benchmarks --output table.md        the table in a file, too
 
+The other tools come with `pip install -e '.[benchmarks]'`, Fashion-MNIST with Debian's package dataset-fashion-mnist.
 Each is a command of its own, with options of its own: `python -m benchmarks.trials --help`.
 """
 

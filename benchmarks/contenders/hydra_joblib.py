@@ -33,7 +33,7 @@ class Config:
 ConfigStore.instance().store(name="config", node=Config)
 
 
-@hydra.main(version_base=None, config_path=None, config_name="config")
+@hydra.main(version_base=None, config_path=None, config_name="config")  # type: ignore[untyped-decorator]  # Hydra is not typed
 def main(given: Config) -> None:
     """Train one point."""
     torch.set_num_threads(1)
