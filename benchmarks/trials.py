@@ -17,6 +17,14 @@ from benchmarks.contest import Contender, Measure, alternate, call, last_line
 from benchmarks.table import Findings, Row
 
 NOOP = "benchmarks.contenders.noop"
+REUSED, FRESH = "Ray Tune, actors reused", "Ray Tune"
+WAYS: dict[str, tuple[str, dict[str, bool]]] = {
+    "raysweep": ("run_raysweep", {}),
+    REUSED: ("run_tune", {}),
+    FRESH: ("run_tune", {"reuse": False}),
+    "Optuna, SQLite": ("run_optuna", {}),
+    "Hydra, joblib": ("run_hydra", {}),
+}
 
 
 def contender(name: str, function: str, trials: int, **arguments: object) -> Contender:
@@ -26,28 +34,17 @@ def contender(name: str, function: str, trials: int, **arguments: object) -> Con
 
 def measure(options: Namespace) -> Findings:
     """All ways in turn, then few trials and many."""
-    trials = {
-        "raysweep": options.trials,
-        "Ray Tune, actors reused": options.trials,
-        "Ray Tune": options.slow_trials,
-        "Optuna, SQLite": options.trials,
-        "Hydra, joblib": options.trials,
-    }
-    ways = {"Optuna, SQLite": "run_optuna", "Hydra, joblib": "run_hydra"}
-    contenders = [
-        contender("raysweep", "run_raysweep", options.trials),
-        contender("Ray Tune, actors reused", "run_tune", options.trials),
-        contender("Ray Tune", "run_tune", options.slow_trials, reuse=False),
-        *(contender(name, function, options.trials) for name, function in ways.items()),
-    ]
+    counts = {name: options.slow_trials if name == FRESH else options.trials for name in WAYS}
+    contenders = [contender(name, function, counts[name], **told) for name, (function, told) in WAYS.items()]
     measures = alternate(contenders, options.rounds)
-    costs = {name: [m.figures["seconds"] / trials[name] * 1000 for m in taken] for name, taken in measures.items()}
-    ours = costs.pop("raysweep")
+    costs = {name: _each(taken, counts[name]) for name, taken in measures.items()}
     rows = [
-        Row(f"a trial, of {trials[name]}", ours, name, theirs, "ms", at_most=1.0 if "reused" in name else None)
-        for name, theirs in costs.items()
+        Row("a no-op trial", costs["raysweep"], name, costs[name], "ms", at_most=1.0 if name == REUSED else None)
+        for name in WAYS
+        if name != "raysweep"
     ]
-    return Findings([*rows, *growth(options)])
+    note = f"no-op trials: {options.trials} of each way, {options.slow_trials} of Ray Tune without reused actors"
+    return Findings([*rows, *growth(options)], [note])
 
 
 def growth(options: Namespace) -> list[Row]:
@@ -59,12 +56,12 @@ def growth(options: Namespace) -> list[Row]:
     def row(what: str, unit: str, left: Sequence[float], right: Sequence[float]) -> Row:
         return Row(f"{what}, {many:,} trials against {few:,}", left, f"of {few:,}", right, unit, at_most=1.3)
 
+    memory = ([m.figures["memory"] / 2**20 for m in taken] for taken in (large, small))
+    disk = ([m.disk / count / 1024 for m in taken] for taken, count in ((large, many), (small, few)))
     return [
         row("a trial", "ms", _each(large, many), _each(small, few)),
-        row("driver's memory", "MiB", *([m.figures["memory"] / 2**20 for m in taken] for taken in (large, small))),
-        row(
-            "disk per trial", "KiB", *([m.disk / n / 1024 for m in taken] for taken, n in ((large, many), (small, few)))
-        ),
+        row("driver's memory", "MiB", *memory),
+        row("disk per trial", "KiB", *disk),
     ]
 
 

@@ -1,6 +1,7 @@
 """Sweeps of a training that does nothing but report, as four tools run them on two slots.
 
-Each function returns the seconds from the plan to the results, Ray's start and imports left out.
+Each function returns the seconds from the plan to the results, Ray's start and imports left out, and some the time
+at which they ended.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ SLOTS = 2
 
 
 def reporting(config: Mapping[str, Any], report: Callable[[dict[str, float]], object]) -> None:
-    """Report `reports` times `scalars` numbers, `pause` seconds apart; keep what each call took in the folder `log`."""
-    taken = []
+    """Report `reports` times `scalars` numbers, `pause` seconds apart.
+
+    In the folder `log` it leaves when it began, and what each call took.
+    """
+    begun, taken = time.time(), []
     for step in range(config["reports"]):
         time.sleep(config["pause"])
         metrics = {f"loss{number}": config["x"] / (step + 1) for number in range(config["scalars"])}
@@ -28,7 +32,7 @@ def reporting(config: Mapping[str, Any], report: Callable[[dict[str, float]], ob
         report(metrics)
         taken.append(time.perf_counter() - started)
     if config["log"]:
-        Path(config["log"], f"{config['x']}.json").write_text(json.dumps(taken))
+        Path(config["log"], f"{config['x']}.json").write_text(json.dumps({"begun": begun, "taken": taken}))
 
 
 def train_raysweep(config: dict[str, Any]) -> None:
@@ -70,8 +74,9 @@ def run_raysweep(
     started = time.perf_counter()
     results = raysweep.run(check(content, "noop"), runs=Path("runs"))
     seconds = time.perf_counter() - started
+    ended = time.time()
     assert len(results.history()) == trials * reports
-    return {"seconds": seconds}
+    return {"seconds": seconds, "ended": ended}
 
 
 def run_tune(  # noqa: PLR0913 - each is a keyword, and independent of the others
@@ -90,7 +95,7 @@ def run_tune(  # noqa: PLR0913 - each is a keyword, and independent of the other
         run_config=tune.RunConfig(name="noop", storage_path=str(Path.cwd()), verbose=0),
     ).fit()
     assert len(results.get_dataframe()) == trials
-    return {"seconds": time.perf_counter() - started}
+    return {"seconds": time.perf_counter() - started, "ended": time.time()}
 
 
 def run_optuna(trials: int, reports: int = 5) -> dict[str, Any]:
