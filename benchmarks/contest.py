@@ -28,6 +28,7 @@ from benchmarks import processes
 ROOT = Path(__file__).parent.parent
 SAMPLING = 2.0  # seconds between two looks at the memory, which take some milliseconds each
 LOOKING = 0.005  # seconds between two looks at what a process wrote
+PATIENCE = 900.0  # seconds for a process to write what is waited for
 
 Figures = Mapping[str, Any]
 
@@ -105,22 +106,24 @@ class Live:
         """Wait until what it wrote is enough.
 
         Raises:
-            RuntimeError: it ended before.
+            RuntimeError: it ended before, or it takes too long.
         """
-        size = -1
+        size, deadline = -1, time.monotonic() + PATIENCE
         while True:
             ended = self.process.poll() is not None
             now = self.output.stat().st_size + self.errors.stat().st_size
             if now != size and ready(self.told()):
                 return
-            if ended:
+            if ended or time.monotonic() > deadline:
                 raise self.failure()
             size = now
             time.sleep(LOOKING)
 
     def failure(self) -> RuntimeError:
-        """The error that says how it ended."""
-        return RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}:\n{self.told()[-4000:]}")
+        """The error that says how it ended, or that it did not."""
+        code = self.process.returncode
+        outcome = "took too long" if code is None else f"ended with {code}"
+        return RuntimeError(f"{self.process.args!r} {outcome}:\n{self.told()[-4000:]}")
 
 
 @contextmanager

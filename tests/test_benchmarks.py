@@ -75,6 +75,12 @@ def test_until_needs_the_text() -> None:
         contest.run(Contender("silent", python("print('never')"), until="ready"))
 
 
+def test_until_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "PATIENCE", 0.2)
+    with pytest.raises(RuntimeError, match="took too long"):
+        contest.run(Contender("stuck", python("import time; time.sleep(600)"), until="ready"))
+
+
 def test_a_contender_is_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "SAMPLING", 0.05)
     code = "import time; held = bytearray(b'x' * 50_000_000); time.sleep(0.5)"
