@@ -1,6 +1,6 @@
 """Kill everything at random moments, until the sweep is done; then compare with an undisturbed run.
 
-    python benchmarks/faults.py --kills 50
+    python -m benchmarks.faults --kills 50
 
 Each round starts `raysweep run` on the same sweep file, waits for a random time, and sends a signal to the
 driver, to one trial's worker, to the raylet, to Ray's GCS, or to all of them at once (a power cut), until the
@@ -30,11 +30,11 @@ from statistics import median
 from typing import Any
 
 import raysweep
+from benchmarks.processes import MARK, marked, send
 from raysweep.records import State
 from raysweep.results import Results
 from raysweep.store import TEMPORARY, RunDirectory
 
-MARK = "RAYSWEEP_FAULTS"  # in the environment of all processes that a round starts
 # what is killed, how, and how often as against the others
 KINDS = {
     "driver SIGINT": 2,
@@ -77,42 +77,20 @@ class Tally:
     seconds: float = 0.0
 
 
-def processes(mark: str) -> dict[int, str]:
-    """The command lines of all living processes that carry `mark` in their environment."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes():
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue  # it ended while we looked
-    return found
-
-
 def _kill(kind: str, driver: subprocess.Popen[bytes], mark: str, chance: random.Random) -> bool:
     """Do one act of violence; False where its target is not there."""
-    alive = processes(mark)
+    alive = marked(mark)
     if kind == "power cut":
         for pid in alive:
-            _signal(pid, signal.SIGKILL)
+            send(pid, signal.SIGKILL)
         return True
     if kind.startswith("driver"):
-        return _signal(driver.pid, signal.Signals[kind.rpartition(" ")[2]])
+        return send(driver.pid, signal.Signals[kind.rpartition(" ")[2]])
     pattern = {"worker": "ray::SweepTrainable", "raylet": "/raylet/raylet", "gcs": "gcs_server"}[
         kind.split(maxsplit=1)[0]
     ]
     targets = sorted(pid for pid, command in alive.items() if pattern in command)
-    return bool(targets) and _signal(chance.choice(targets), signal.SIGKILL)
-
-
-def _signal(pid: int, number: signal.Signals) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True
+    return bool(targets) and send(chance.choice(targets), signal.SIGKILL)
 
 
 def _start(grid: Path, runs: Path, mark: str, log: Path) -> subprocess.Popen[bytes]:
@@ -193,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> Tally:
     assert quiet.wait() == 0
     calm = time.monotonic() - calm
     time.sleep(5)
-    assert not processes(mark), "processes were left"
+    assert not marked(mark), "processes were left"
     results = raysweep.load("faults", folder / "disturbed")
     expected = raysweep.load("faults", folder / "calm")
     check(results, expected)

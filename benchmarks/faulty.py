@@ -33,7 +33,7 @@ def train(config: dict[str, Any]) -> None:
             predictions = network(noisy.flip(0) if random.random() < 0.5 else noisy)
             loss = functional.cross_entropy(predictions, targets)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
             optimizer.step()
             recorder.count(loss, predictions, targets)
         scheduler.step()

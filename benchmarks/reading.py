@@ -1,21 +1,28 @@
 """How long it takes to read results: 10,000 trials of 10 epochs, as a sweep leaves them.
 
-python benchmarks/reading.py --trials 10000 --epochs 10 --rounds 5
+    python -m benchmarks.reading --trials 10000 --epochs 10 --rounds 5
+
+Each round is a process of its own, which reads the same run directory; imports are left out.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
+from argparse import Namespace
 from pathlib import Path
-from statistics import median
 
 import raysweep
+from benchmarks.benchmark import Benchmark, Option
+from benchmarks.contest import Contender, alternate, call, last_line
+from benchmarks.table import Findings, Row
 from raysweep.records import Report, State, TrialRecord
 from raysweep.spec import check
 from raysweep.store import RunDirectory
 from raysweep.trials import plan
+
+MODULE = "benchmarks.reading"  # also where it runs as __main__
+GOALS = {"load": 2.0, "leaderboard": 2.0, "history": None}  # seconds
 
 
 def make(runs: Path, trials: int, epochs: int) -> None:
@@ -37,27 +44,43 @@ def make(runs: Path, trials: int, epochs: int) -> None:
         folder.keep_reports(Report(e, 0.0, 1.0, e, told) for e, told in enumerate(metrics, start=1))
 
 
-def main() -> None:
-    """Make the run directory, read it several times, print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), options.trials, options.epochs)
-        times: dict[str, list[float]] = {"load": [], "leaderboard": [], "history": []}
-        for _ in range(options.rounds):
-            started = time.perf_counter()
-            results = raysweep.load("many", folder)
-            times["load"].append(time.perf_counter() - started)
-            for name in ("leaderboard", "history"):
-                started = time.perf_counter()
-                getattr(results, name)()
-                times[name].append(time.perf_counter() - started)
-    for name, taken in times.items():
-        print(f"{name:12} {median(taken):6.2f} s  (of {options.rounds}, from {min(taken):.2f} to {max(taken):.2f})")
+def read(runs: str) -> dict[str, float]:
+    """Seconds to load the results, and to make each table of them."""
+    import pandas  # noqa: F401 - so that the first table does not pay for it
 
+    started = time.perf_counter()
+    results = raysweep.load("many", runs)
+    taken = {"load": time.perf_counter() - started}
+    for name in ("leaderboard", "history"):
+        started = time.perf_counter()
+        getattr(results, name)()
+        taken[name] = time.perf_counter() - started
+    return taken
+
+
+def measure(options: Namespace) -> Findings:
+    """Make the run directory, and read it once a round."""
+    with tempfile.TemporaryDirectory(prefix="reading-") as folder:
+        make(Path(folder), options.trials, options.epochs)
+        reader = Contender("reading", call(f"{MODULE}:read", runs=folder), last_line)
+        taken = alternate([reader], options.rounds)["reading"]
+    what = f"{options.trials:,} trials x {options.epochs} epochs"
+    return Findings(
+        [
+            Row(f"{name} of {what}", [measure.figures[name] for measure in taken], at_most=bound)
+            for name, bound in GOALS.items()
+        ]
+    )
+
+
+BENCHMARK = Benchmark(
+    __doc__,
+    {
+        "trials": Option(10_000, 100, "in the run directory"),
+        "epochs": Option(10, 3, "of each"),
+    },
+    measure,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -1,6 +1,6 @@
 """What the driver spends on a trial and on a report, by how many trials run at once on how many nodes.
 
-    python benchmarks/scaling.py --slots 2 8 32 96
+    python -m benchmarks.scaling --slots 2 8 32 96
 
 The nodes are raylets on this machine, and the trials sleep, so that what grows is the driver's work alone: its
 processor time from when the first quarter of the trials has ended to the end, divided by the trials in between. Two
@@ -29,7 +29,7 @@ from raysweep.records import State, TrialError
 from raysweep.spec import check
 from raysweep.trials import Trial
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 PER_NODE = 16  # trials at once on one node, such as four on each of four GPUs
 ROUNDS = 4  # trials that each slot runs, one after the other
 PAUSE = 0.5  # seconds between reports, longer than the driver gathers them for
@@ -66,13 +66,19 @@ def measure(slots: int, reports: int) -> tuple[float, float]:
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     content = {
         "name": "sleep",
-        "trainable": "noop.py:sleep",
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": list(range(1, slots * ROUNDS + 1)), "reports": reports, "pause": PAUSE},
+        "trainable": "benchmarks.contenders.noop:train_raysweep",
+        "metric": {"name": "loss0", "goal": "minimize"},
+        "parameters": {
+            "x": list(range(1, slots * ROUNDS + 1)),
+            "reports": reports,
+            "scalars": 1,
+            "pause": PAUSE,
+            "log": "",
+        },
     }
     spent = Spent()
     with tempfile.TemporaryDirectory() as folder:
-        results = raysweep.run(check(content, "sleep"), runs=Path(folder), directory=HERE, progress=spent)
+        results = raysweep.run(check(content, "sleep"), runs=Path(folder), directory=ROOT, progress=spent)
         assert len(results.history()) == slots * ROUNDS * reports
     ray.shutdown()
     cluster.shutdown()
@@ -101,7 +107,7 @@ def main() -> None:
 
 
 def _apart(slots: int, reports: int) -> tuple[float, float]:
-    command = [sys.executable, __file__, "--one", str(slots), str(reports)]
+    command = [sys.executable, "-m", "benchmarks.scaling", "--one", str(slots), str(reports)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     spent, seconds = json.loads(told.splitlines()[-1])
     return spent, seconds

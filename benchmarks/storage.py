@@ -44,7 +44,7 @@ def two_nodes() -> Iterator[None]:
         cluster.shutdown()
 
 
-@ray.remote(num_cpus=1)
+@ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]  # Ray is not typed
 def reports(folder: str, head: str | None, source: str, count: int) -> tuple[list[float], list[float], int]:
     """Seconds to save a checkpoint, and to have it on the head; and by how many bytes this process grew."""
     trial = TrialFolder(Path(folder))

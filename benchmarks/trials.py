@@ -1,106 +1,83 @@
 """What a trial costs: no-op trainings with five reports, everything recorded, on two slots.
 
-    python benchmarks/trials.py --trials 200 --rounds 5
+    python -m benchmarks.trials --trials 200 --rounds 5 --growth 200 10000
 
-Compares raysweep with Ray Tune (actors reused, its default loggers) in alternating rounds, each in a process of
-its own, and prints seconds per trial, medians and their ratio. Starting Ray is left out of both.
+Compares raysweep with Ray Tune (with actors reused and as it is documented, its default loggers), with Optuna's grid
+in SQLite, worked on by two processes, and with Hydra's joblib launcher; then a raysweep sweep of many trials with one
+of few. Starting Ray is left out of all. A fresh actor for each trial takes so long that there are fewer of those.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import resource
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from statistics import median
-from typing import Any
+from argparse import Namespace
+from collections.abc import Sequence
 
-HERE = Path(__file__).parent
-REPORTS = 5
+from benchmarks.benchmark import Benchmark, Option
+from benchmarks.contest import Contender, Measure, alternate, call, last_line
+from benchmarks.table import Findings, Row
 
-
-def run_raysweep(trials: int, folder: Path) -> float:
-    """Seconds of a raysweep sweep, from the plan to the tables."""
-    import ray
-
-    import raysweep
-    from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
-    from raysweep.spec import check
-
-    os.environ.update(DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    content = {
-        "name": "noop",
-        "trainable": "noop.py:train",
-        "metric": {"name": "loss", "goal": "minimize"},
-        "parameters": {"x": list(range(1, trials + 1)), "reports": REPORTS},
-    }
-    started = time.perf_counter()
-    results = raysweep.run(check(content, "noop"), runs=folder, directory=HERE)
-    seconds = time.perf_counter() - started
-    assert len(results.history()) == trials * REPORTS
-    return seconds
+NOOP = "benchmarks.contenders.noop"
+REUSED, FRESH = "Ray Tune, actors reused", "Ray Tune"
+WAYS: dict[str, tuple[str, dict[str, bool]]] = {
+    "raysweep": ("run_raysweep", {}),
+    REUSED: ("run_tune", {}),
+    FRESH: ("run_tune", {"reuse": False}),
+    "Optuna, SQLite": ("run_optuna", {}),
+    "Hydra, joblib": ("run_hydra", {}),
+}
 
 
-def run_tune(trials: int, folder: Path) -> float:
-    """Seconds of Ray Tune's own grid search, with actors reused and its default loggers."""
-    import ray
-    from ray import tune
-
-    sys.path.insert(0, str(HERE))
-    from noop import train
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    started = time.perf_counter()
-    results = tune.Tuner(
-        tune.with_resources(train, {"cpu": 1}),
-        param_space={"x": tune.grid_search(list(range(1, trials + 1))), "reports": REPORTS},
-        tune_config=tune.TuneConfig(reuse_actors=True),
-        run_config=tune.RunConfig(name="noop", storage_path=str(folder), verbose=0),
-    ).fit()
-    results.get_dataframe()
-    return time.perf_counter() - started
+def contender(name: str, function: str, trials: int, **arguments: object) -> Contender:
+    """A sweep of so many trials."""
+    return Contender(name, call(f"{NOOP}:{function}", trials=trials, **arguments), last_line)
 
 
-WAYS = {"raysweep": run_raysweep, "ray tune, reused": run_tune}
+def measure(options: Namespace) -> Findings:
+    """All ways in turn, then few trials and many."""
+    counts = {name: options.slow_trials if name == FRESH else options.trials for name in WAYS}
+    contenders = [contender(name, function, counts[name], **told) for name, (function, told) in WAYS.items()]
+    measures = alternate(contenders, options.rounds)
+    costs = {name: _each(taken, counts[name]) for name, taken in measures.items()}
+    rows = [
+        Row("a no-op trial", costs["raysweep"], name, costs[name], "ms", at_most=1.0 if name == REUSED else None)
+        for name in WAYS
+        if name != "raysweep"
+    ]
+    note = f"no-op trials: {options.trials} of each way, {options.slow_trials} of Ray Tune without reused actors"
+    return Findings([*rows, *growth(options)], [note])
 
 
-def measure(way: str, trials: int) -> dict[str, Any]:
-    """One round of one way, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--one", way, "--trials", str(trials), "--folder", folder]
-        told = subprocess.run(command, capture_output=True, text=True, check=True)
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    return {**json.loads(told.stdout.splitlines()[-1]), "bytes": size}
+def growth(options: Namespace) -> list[Row]:
+    """What a trial costs in a sweep of many, against one of few."""
+    few, many = options.growth
+    contenders = [contender(f"{count} trials", "run_raysweep", count) for count in (few, many)]
+    small, large = alternate(contenders, options.rounds).values()
+
+    def row(what: str, unit: str, left: Sequence[float], right: Sequence[float]) -> Row:
+        return Row(f"{what}, {many:,} trials against {few:,}", left, f"of {few:,}", right, unit, at_most=1.3)
+
+    memory = ([m.figures["memory"] / 2**20 for m in taken] for taken in (large, small))
+    disk = ([m.disk / count / 1024 for m in taken] for taken, count in ((large, many), (small, few)))
+    return [
+        row("a trial", "ms", _each(large, many), _each(small, few)),
+        row("driver's memory", "MiB", *memory),
+        row("disk per trial", "KiB", *disk),
+    ]
 
 
-def main() -> None:
-    """Measure all ways in turn and print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        seconds = WAYS[options.one](options.trials, options.folder)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "driver": memory}))
-        return
-    rounds = [{way: measure(way, options.trials) for way in WAYS} for _ in range(options.rounds)]
-    for way in WAYS:
-        per_trial = median(r[way]["seconds"] for r in rounds) / options.trials * 1000
-        memory = median(r[way]["driver"] for r in rounds) / 2**20
-        disk = median(r[way]["bytes"] for r in rounds) / options.trials / 1024
-        print(f"{way:18} {per_trial:7.1f} ms a trial   driver {memory:6.0f} MiB   {disk:6.1f} KiB a trial")
-    ratios = [r["raysweep"]["seconds"] / r["ray tune, reused"]["seconds"] for r in rounds]
-    print(f"raysweep / ray tune: median {median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+def _each(taken: Sequence[Measure], trials: int) -> list[float]:
+    return [measure.figures["seconds"] / trials * 1000 for measure in taken]
 
+
+BENCHMARK = Benchmark(
+    __doc__,
+    {
+        "trials": Option(200, 6, "of each way"),
+        "slow_trials": Option(30, 2, "of Ray Tune without reused actors"),
+        "growth": Option([200, 10_000], [4, 12], "few trials and many"),
+    },
+    measure,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()
