@@ -39,8 +39,11 @@ def moving(config: dict[str, Any]) -> None:
 
 
 def gpus(config: dict[str, Any]) -> None:
-    """Reports which GPUs the trial sees, and from when to when it ran."""
-    started = time.time()
-    time.sleep(config["pause"])
+    """Reports which GPUs the trial sees, and from when to when it ran: until so many have begun, or for a minute."""
+    started, log = time.time(), Path(config["log"])
+    with log.open("a") as file:
+        file.write("begun\n")
+    while len(log.read_text().splitlines()) < config["together"] and time.time() < started + 60:
+        time.sleep(0.05)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
     raysweep.report({"loss": 0.0, "visible": f"<{visible}>", "started": started, "ended": time.time()})

@@ -327,7 +327,7 @@ def test_a_quarter_puts_four_trials_on_each_gpu(nodes: Nodes) -> None:
     nodes.add(num_cpus=10, num_gpus=2)
     nodes.connect()
     x = list(range(10))
-    results = nodes.run({"x": x, "pause": 2}, "gpus", resources={"cpu": 0.1, "gpu": 0.25})
+    results = nodes.run({"x": x, "together": 8}, "gpus", resources={"cpu": 0.1, "gpu": 0.25})
     assert states(results) == {State.DONE: 10}
     assert {seen(trial) for trial in results.trials} == {"<0>", "<1>"}
     for gpu in ("<0>", "<1>"):
@@ -338,7 +338,7 @@ def test_a_quarter_puts_four_trials_on_each_gpu(nodes: Nodes) -> None:
 def test_a_trial_that_asks_for_no_gpu_sees_none(nodes: Nodes) -> None:
     nodes.add(num_cpus=1, num_gpus=1)
     nodes.connect()
-    results = nodes.run({"x": [1], "pause": 0}, "gpus")
+    results = nodes.run({"x": [1], "together": 1}, "gpus")
     assert seen(results.trials[0]) == "<>"
 
 

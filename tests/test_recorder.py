@@ -183,7 +183,7 @@ def test_histograms_images_and_graph_are_in_the_event_file(session: FakeSession)
     assert series[-1].histogram_value.sum == pytest.approx(float(last.sum()))
     assert series[-1].histogram_value.min == pytest.approx(float(last.min()))
     (grid,) = events.Images("images")
-    assert (grid.step, grid.width, grid.height) == (0, 8 * 10 + 2, 2 * 10 + 2)  # 16 images, 8 a row
+    assert (grid.step, grid.width, grid.height) == (0, 8 * 10, 2 * 10)  # 16 images, 8 a row, each with a frame
     nodes = [node.name for node in events.Graph().node]
     assert any("Conv2d[conv]" in name for name in nodes), nodes
     assert events.Tags()["scalars"] == []  # scalars are written where reports arrive
@@ -339,4 +339,4 @@ def test_no_grid_of_what_are_no_images(shape: tuple[int, ...]) -> None:
 def test_grid_of_normalised_and_of_byte_images(images: Tensor) -> None:
     grid = image_grid(images)
     assert grid is not None
-    assert grid.value[0].image.width == 4 * 10 + 2
+    assert grid.value[0].image.width == 4 * 10
