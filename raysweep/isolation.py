@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import importlib.util
 import random
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -29,12 +29,19 @@ def needed(reference: Reference) -> list[str]:
     return ["raysweep.trainable", *(["torch"] if uses_torch else [])]
 
 
-def warm_up(reference: Reference) -> None:
-    """Import what trials need, while Ray starts other processes and before a trial's clock runs."""
-    with contextlib.suppress(TrainableError):  # told when the trial begins, where it can be recorded
-        load(reference)
+def warm_up(reference: Reference) -> Callable[..., Any] | None:
+    """Import what trials need, while Ray starts other processes and before a trial's clock runs.
+
+    Returns:
+        The trainable; None where it cannot be imported, which is told when a trial begins and can be failed.
+    """
+    try:
+        target = load(reference)
         for module in needed(reference):
             importlib.import_module(module)
+    except TrainableError:
+        return None
+    return target
 
 
 def fence(gpu: float) -> None:

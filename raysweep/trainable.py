@@ -41,6 +41,10 @@ PAUSED = "paused"  # Tune's name for the state of a trial that a scheduler pause
 class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     """Runs the trial that its configuration describes (`Job`, under "job"), and after a reset the next one."""
 
+    # what a process has for all its trials, which are of one sweep
+    _shelf: Shelf | None = None
+    _target: Callable[..., Any] | None = None
+
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """What the trial occupies."""
@@ -53,12 +57,12 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         does when one that is reused is free before this one has started.
         """
         self._job = Job.from_json(config["job"])
-        self._shelf = getattr(self, "_shelf", None) or Shelf(shelves())  # of this process, for all its trials
+        self._shelf = self._shelf or Shelf(shelves())
+        self._target = self._target or warm_up(self._job.reference)
         self._recording: Recording | None = None
         self._training: FunctionTraining | ClassTraining | None = None
         self._fault: StoreError | None = None
         self._output = contextlib.ExitStack()
-        warm_up(self._job.reference)
 
     def train(self) -> dict[str, Any]:
         """Train until the next report, or the end; returns what the driver needs to know of it."""
@@ -85,7 +89,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         if not recording.is_over:
             self._output.enter_context(contextlib.redirect_stdout(recording.output))
             self._output.enter_context(contextlib.redirect_stderr(recording.output))
-            target = load(job.reference)
+            target = self._target or load(job.reference)
             isolate(job.seed, job.threads)
             fence(job.resources.get("GPU", 0.0))
             recording.start_clock()
@@ -95,6 +99,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
         """The training, by the user's function or class."""
         if inspect.isclass(target):
             return ClassTraining(target, recording, self._storage)
+        assert self._shelf is not None  # since setup()
         trial = TrialInfo(
             name=self.trial_name,
             id=self.trial_id,
