@@ -71,7 +71,7 @@ def main() -> None:
     """Measure on each number of hosts, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 3])
-    parser.add_argument("--limit", type=int, default=60_000, help="of the images that are trained on")
+    parser.add_argument("--limit", type=int, default=30_000, help="of the images that are trained on")
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     parameters = {**SWEEP["parameters"], "limit": options.limit, "epochs": options.epochs}
