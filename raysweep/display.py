@@ -210,5 +210,6 @@ class LiveProgress(Progress):
 
 def _nodes(cluster: Cluster) -> str:
     cpus, gpus = (sum(node.get(kind, 0.0) for node in cluster.nodes) for kind in ("CPU", "GPU"))
-    nodes = "this machine" if len(cluster.nodes) == 1 else f"{len(cluster.nodes)} nodes"
-    return f"{nodes} ({cpus:g} CPU, {gpus:g} GPU)"
+    count = len(cluster.nodes)
+    place = "this machine" if cluster.is_private else f"{count} node{'' if count == 1 else 's'}"
+    return f"{place} ({cpus:g} CPU, {gpus:g} GPU)"

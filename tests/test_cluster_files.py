@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,12 @@ def test_a_lost_node_is_noticed_within_15_seconds(content: dict[str, Any]) -> No
     assert (period + timeout) * threshold < 15_000
 
 
-def test_what_needs_not_travel_does_not(content: dict[str, Any]) -> None:
-    assert {".git", ".venv", "runs", "data"} <= set(content["rsync_exclude"])
-    assert content["file_mounts"]["~/raysweep"] == "."
+def test_of_the_checkout_what_an_installation_needs_travels(content: dict[str, Any]) -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"], *packages}
+    assert needed == {path for path in content["file_mounts"].values() if not path.startswith("~")}
+    assert all(content["file_mounts"][f"~/raysweep/{path}"] == path for path in needed)
 
 
 def test_aws_head_is_small_and_workers_are_spot_from_zero() -> None:
@@ -78,7 +82,7 @@ def test_the_readme_says_what_the_file_says() -> None:
     section = (CHECKOUT / "README.md").read_text().partition("## Cluster\n")[2].partition("\n## ")[0]
     block = section.partition("```sh\n")[2].partition("```")[0]
     commands = [command.strip() for line in block.splitlines() for command in line.split("&&")]
-    assert len(commands) == 6
+    assert len(commands) == 7
     header = AWS.read_text().partition("cluster_name:")[0]
     for command in commands:
         assert command in header

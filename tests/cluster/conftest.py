@@ -1,4 +1,4 @@
-"""A cluster of three hosts, and a laptop beside it, all made of namespaces on this machine."""
+"""Clusters of hosts, and a laptop beside each, all made of namespaces on this machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ TOOLS = ("sshd", "ip", "rsync", "nsenter", "unshare")
 
 
 @pytest.fixture(scope="session")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """Three hosts and a laptop, running."""
+def needs_namespaces() -> None:
+    """Skip where hosts cannot be made."""
     if os.geteuid() != 0:
         pytest.skip("namespaces need root")
     if missing := [tool for tool in TOOLS if shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin:/bin") is None]:
         pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def hosts(needs_namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """Three hosts and a laptop, running."""
     hosts = Hosts(tmp_path_factory.mktemp("hosts"))
     try:
         hosts.up(3)
@@ -33,8 +38,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 def laptop(hosts: Hosts) -> Iterator[Laptop]:
     """The laptop of somebody who has started the cluster as the README says."""
     hosts.write("cli", "~/cluster.yaml", yaml.safe_dump(cluster_file()))
-    hosts.sh("cli", "RAY_AUTH_MODE=token ray get-auth-token --generate >/dev/null")
-    hosts.sh("cli", "RAY_AUTH_MODE=token ray up --yes cluster.yaml >ray-up.log 2>&1 || (cat ray-up.log >&2; false)")
+    laptop = Laptop(hosts)
+    laptop.start_cluster()
     wait_for(lambda: nodes(hosts) == 3)
-    yield Laptop(hosts)
-    hosts.sh("cli", "RAY_AUTH_MODE=token ray down --yes cluster.yaml >ray-down.log 2>&1")
+    yield laptop
+    laptop.launch("down")

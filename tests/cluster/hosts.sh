@@ -3,7 +3,8 @@
 # disk and an sshd that takes a key only. h1, h2 ... are a cluster's, "cli" is the user's laptop (address .254). The
 # switch between them is in a namespace of its own, so nothing is added to the machine's own network.
 # Needs root, iproute2, util-linux, openssh-server and rsync.
-#   hosts.sh up N | down | add HOST | sh HOST 'shell line' | crash HOST | boot HOST | unplug HOST | plug HOST
+#   hosts.sh up N | down | add HOST [ADDRESS...] | remove HOST | sh HOST 'shell line' | crash HOST | boot HOST |
+#            unplug HOST | plug HOST
 # From the environment: HOSTS_STATE, a directory for keys, process ids and logs; HOSTS_BIND, paths that every host sees
 # live and read-only; HOSTS_PREFIX and HOSTS_NET, so that two sets can be up at once.
 set -euo pipefail
@@ -45,17 +46,17 @@ wait_for() { # a file
     exit 1
 }
 
-wire() { # make a host's network namespace, and plug it into the switch
-    local host=$1 address
-    address=$net.$(number "$host")
+wire() { # make a host's network namespace with these addresses, or the one of its number, and plug it into the switch
+    local host=$1 address addresses=("${@:2}")
+    [[ ${#addresses[@]} -gt 0 ]] || addresses=("$net.$(number "$host")")
     ip netns add "$prefix-$host"
     ip link add "$prefix-$host" netns "$prefix-switch" type veth peer name eth0 netns "$prefix-$host"
     ip -n "$prefix-switch" link set "$prefix-$host" master br0 up
     ip -n "$prefix-$host" link set lo up
-    ip -n "$prefix-$host" addr add "$address/24" dev eth0
+    for address in "${addresses[@]}"; do ip -n "$prefix-$host" addr add "$address/32" dev eth0; done
     ip -n "$prefix-$host" link set eth0 up
-    # a default route, by which Ray finds out which address is its own
-    [[ $host == cli ]] || ip -n "$prefix-$host" route add default via "$net.254"
+    # all addresses are on one wire; by the source of this route Ray finds out which one is its own
+    ip -n "$prefix-$host" route add default dev eth0 src "${addresses[0]}"
 }
 
 boot() {
@@ -100,8 +101,7 @@ _init() { # process 1 of a host
     [[ -d /sys/fs/cgroup ]] && mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup" || true
     {
         echo "127.0.0.1 localhost"
-        for number in 1 2 3 4 5 6 7 8; do echo "$net.$number $prefix-h$number"; done
-        echo "$net.254 $prefix-cli"
+        echo "$(ip -o -4 addr show dev eth0 | awk '{sub("/.*", "", $4); print $4; exit}') $prefix-$host"
     } >"$root/etc/hosts"
     if [[ $fresh ]]; then # a plain home, as on a new machine
         rm -rf "$root/root/.ray" "$root/root/.ssh"
@@ -148,6 +148,12 @@ crash() { # a power cut
     done
 }
 
+remove() { # with its disk
+    crash "$1"
+    ip netns del "$prefix-$1"
+    nsenter -t "$(cat "$state/disks.pid")" -m rm -rf "$state/disk/$1"
+}
+
 down() {
     local file name
     for file in "$state"/{cli,h*}.pid; do
@@ -169,12 +175,13 @@ case ${1:-} in
         for host in "${hosts[@]}"; do wire "$host"; boot "$host"; done
         ;;
     down) down ;;
-    add) wire "$2"; boot "$2" ;;
+    add) shift; wire "$@"; boot "$1" ;;
+    remove) remove "$2" ;;
     sh) host=$2; shift 2; enter "$host" bash -c "$*" ;;
     crash) crash "$2" ;;
     boot) boot "$2" ;;
     unplug) ip -n "$prefix-switch" link set "$prefix-$2" down ;;
     plug) ip -n "$prefix-switch" link set "$prefix-$2" up ;;
     _init) _init "$2" ;;
-    *) sed -n 2,10p "$self"; exit 2 ;;
+    *) sed -n 2,11p "$self"; exit 2 ;;
 esac

@@ -17,6 +17,7 @@ import yaml
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 HEAD = "10.77.0.1"
+EPOCHS = [1, 2, 3, 4]
 TRAIN = """\
 import json, pathlib, socket, tempfile, time
 import raysweep
@@ -44,14 +45,24 @@ def wait_for(condition: Callable[[], Any], seconds: float = 90) -> float:
 
 @dataclass
 class Hosts:
-    """The machines: h1 is the cluster's head, h2 and h3 are its workers, cli is the laptop."""
+    """The machines: h1 is the cluster's head, h2 and more are its workers, cli is the laptop.
+
+    Attributes:
+        state: a directory for keys, process ids and logs.
+        prefix: of the machines' names.
+        net: the first three numbers of the addresses of those that are given none.
+    """
 
     state: Path
+    prefix: str = "rs"
+    net: str = "10.77.0"
 
     def _call(self, *arguments: str, timeout: float = 300) -> str:
         environment = {
             **os.environ,
             "HOSTS_STATE": str(self.state),
+            "HOSTS_PREFIX": self.prefix,
+            "HOSTS_NET": self.net,
             "HOSTS_BIND": " ".join(dict.fromkeys((sys.prefix, str(CHECKOUT)))),
         }
         done = subprocess.run(
@@ -73,8 +84,13 @@ class Hosts:
     def down(self) -> None:
         self._call("down")
 
-    def add(self, host: str) -> None:
-        self._call("add", host)
+    def add(self, host: str, *addresses: str) -> None:
+        """A new machine, with these addresses or the one of its number."""
+        self._call("add", host, *addresses)
+
+    def remove(self, host: str) -> None:
+        """A machine is gone, with its disk."""
+        self._call("remove", host)
 
     def crash(self, host: str) -> None:
         """A power cut."""
@@ -117,12 +133,11 @@ class Hosts:
             self.sh(host, f"export RAY_HEAD_IP={HEAD}; {line}")
 
 
-def cluster_file() -> dict[str, Any]:
+def cluster_file(workers: int = 2) -> dict[str, Any]:
     """clusters/on-prem.yaml with these hosts filled in; the environment of the tests replaces an installation."""
     content: dict[str, Any] = yaml.safe_load((CHECKOUT / "clusters" / "on-prem.yaml").read_text())
-    content["provider"] |= {"head_ip": HEAD, "worker_ips": ["10.77.0.2", "10.77.0.3"]}
+    content["provider"] |= {"head_ip": HEAD, "worker_ips": [f"10.77.0.{number + 2}" for number in range(workers)]}
     content["auth"] = {"ssh_user": "root", "ssh_private_key": "~/hosts_key"}
-    content["file_mounts"] = {"~/.ray/auth_token": "~/.ray/auth_token"}
     content["setup_commands"] = ["chmod 600 ~/.ray/auth_token", f"ln -sfn {sys.prefix} ~/env"]
     for kind in ("head_start_ray_commands", "worker_start_ray_commands"):
         content[kind][-1] += " --num-cpus=1 --object-store-memory=100000000"
@@ -135,15 +150,28 @@ class Laptop:
 
     hosts: Hosts
 
-    def prepare(self, name: str, host: str = "cli", **keys: Any) -> None:
+    def start_cluster(self) -> None:
+        """What the README says, with the cluster file that is in the home directory."""
+        make = "RAY_AUTH_MODE=token ray get-auth-token --generate >/dev/null && chmod 600 ~/.ray/auth_token"
+        self.hosts.sh("cli", make)
+        self.launch("up")
+
+    def launch(self, verb: str) -> None:
+        """`ray up` or `ray down`."""
+        log = f"~/ray-{verb}.log"
+        line = f"RAY_AUTH_MODE=token ray {verb} --yes ~/cluster.yaml >{log} 2>&1 || (cat {log}; false)"
+        self.hosts.sh("cli", f"cd {CHECKOUT}; {line}")  # the file's paths are relative to the checkout
+
+    def prepare(self, name: str, host: str = "cli", gpu: int = 0, **keys: Any) -> None:
         """Write a sweep file and its training function, on the laptop or on another host."""
-        parameters = {"x": [1, 2, 3, 4], "epochs": 4, "pause": 0.5, **keys}
+        parameters = {"x": [1, 2, 3, 4], "epochs": len(EPOCHS), "pause": 0.5, **keys}
         content = {
             "name": name,
             "trainable": "train.py:train",
             "metric": {"name": "loss", "goal": "minimize"},
             "parameters": parameters,
             "retries": 5,
+            "resources": {"cpu": 1, "gpu": gpu},
         }
         self.hosts.write(host, f"~/project/{name}.json", json.dumps(content))
         self.hosts.write(host, "~/project/train.py", TRAIN)
@@ -165,22 +193,22 @@ class Laptop:
         wait_for(lambda: self.hosts.sh("cli", "cat ~/code 2>/dev/null || true").strip(), seconds)
         return int(self.hosts.sh("cli", "cat ~/code; rm ~/code")), self.log()
 
-    def wait_for_line(self, text: str) -> None:
+    def wait_for_line(self, text: str, seconds: float = 90) -> None:
         """Wait until the command that was started has said something."""
-        self._wait(lambda: text in self.log())
+        self._wait(lambda: text in self.log(), seconds)
 
     def wait_for_host(self, name: str, host: str) -> None:
         """Wait until a trial of a sweep has printed on a host, and this has reached the head."""
-        line = f"grep -qs 'epoch 2 on rs-{host}' ~/runs/{name}/*/output.log"
+        line = f"grep -qs 'epoch 2 on {self.hosts.prefix}-{host}' ~/runs/{name}/*/output.log"
         self._wait(lambda: self.hosts.code("h1", line) == 0)
 
     def log(self) -> str:
         """What the command that was started has said so far."""
         return self.hosts.sh("cli", "cat ~/log 2>/dev/null || true")
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
+    def _wait(self, condition: Callable[[], bool], seconds: float = 90) -> None:
         try:
-            wait_for(condition)
+            wait_for(condition, seconds)
         except AssertionError:
             raise AssertionError(f"it did not happen; the command said:\n{self.log()}") from None
 
@@ -193,6 +221,30 @@ class Laptop:
         """The rows of the history on the laptop."""
         rows: list[dict[str, Any]] = json.loads(self.sh(f"cat runs/{name}/history.json"))
         return rows
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The trials' records on the laptop."""
+        line = f"for file in runs/{name}/*/trial.json; do tr -d '\\n' <$file; echo; done"
+        return [json.loads(record) for record in self.sh(line).splitlines()]
+
+    def check_whole(self, name: str, trials: int = 4) -> None:
+        """Every trial is done, with each epoch once."""
+        assert [row["state"] for row in self.results(name)] == ["done"] * trials
+        history = self.history(name)
+        for trial in {row["trial"] for row in history}:
+            assert [row["epoch"] for row in history if row["trial"] == trial] == EPOCHS
+
+    def hosts_of(self, name: str) -> set[str]:
+        """The names of the machines that trained."""
+        return {row["host"] for row in self.history(name)}
+
+    def check_secret(self, *machines: str) -> None:
+        """The token is on the laptop and on these machines, and only its owner can read it."""
+        token = self.hosts.sh("cli", "cat ~/.ray/auth_token").strip()
+        for host in ("cli", *machines):
+            assert self.hosts.sh(host, "stat -c %a ~/.ray/auth_token").strip() == "600"
+            assert self.hosts.code(host, f"grep -rqs {token} /tmp /dev/shm ~/*.yaml ~/*log") != 0
+            assert token not in self.hosts.sh(host, "ps -eo args")
 
 
 def nodes(hosts: Hosts) -> int:
