@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.benchmark import Benchmark, command_line, common, end_tidily, rounds
 from benchmarks.table import Findings, markdown
 
-NAMES = ("reference", "trials", "reports", "first_metric", "memory", "reading")
+NAMES = ("reference", "allocation", "trials", "reports", "first_metric", "memory", "reading")
 SEPARATE = ("storage",)  # prints sentences, not rows, and runs where it is asked for
 
 

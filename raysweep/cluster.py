@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -20,6 +21,10 @@ from raysweep.spec import Resources
 WORKER_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # trials keep the working directory they were started from
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asks for no GPU sees none (ray#62492)
+    # The C library keeps freed memory for the next batch, where it would give each large tensor's back to the system
+    # and get it anew, page by page, with every step; mallopt(3) has both. benchmarks/allocation.py tells what it gains.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }
 DRIVER_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our records replace Tune's csv, json and tensorboardX
@@ -173,6 +178,7 @@ def _start(directory: Path) -> bool:
             environment = {"env_vars": dict(WORKER_ENVIRONMENT)}
             if JOB not in os.environ:
                 environment |= {"working_dir": str(directory.resolve()), "excludes": list(NO_CODE)}
+        threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True).start()  # Ray takes seconds
         ray.init(
             include_dashboard=False,
             log_to_driver=False,  # what a trial prints is in its output.log
