@@ -22,7 +22,8 @@ WORKER_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # trials keep the working directory they were started from
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asks for no GPU sees none (ray#62492)
     # The C library keeps freed memory for the next batch, where it would give each large tensor's back to the system
-    # and get it anew, page by page, with every step; mallopt(3) has both. benchmarks/allocation.py tells what it gains.
+    # and get it anew, page by page, with every step; mallopt(3) has all. benchmarks/allocation.py tells what it gains.
+    "MALLOC_ARENA_MAX": "1",  # heaps of other arenas, in which threads would allocate, are given back regardless
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }

@@ -8,8 +8,9 @@ from typing import Any
 from ray import tune
 from ray.tune.stopper import NoopStopper
 
+from raysweep.limits import seconds
 from raysweep.progress import Progress
-from raysweep.spec import SweepSpec, seconds
+from raysweep.spec import SweepSpec
 from raysweep.store import RunDirectory
 
 ALIKE = 5  # so many first trials that all fail the same way make a sweep hopeless

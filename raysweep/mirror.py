@@ -27,6 +27,7 @@ from raysweep.staging import occupy, staging
 from raysweep.store import CHECKPOINT, OUTPUT, RESULT, TEMPORARY, TRIAL, RunDirectory, TrialFolder
 
 LIVE = 2.0  # seconds between looks at what was logged
+REST = 0.1  # seconds between two times that reports are sent, however fast they come
 EVENTS = "events.out.tfevents"
 
 
@@ -188,6 +189,7 @@ class Mirror(Here):
             except StoreError as error:
                 self._fault = error  # raised with the next report
                 return
+            time.sleep(REST)
 
     def _send_changed(self, kinds: Collection[Kind]) -> None:
         with self._guard:

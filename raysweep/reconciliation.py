@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from raysweep.limits import reached
 from raysweep.records import State, TrialRecord
-from raysweep.spec import SweepSpec, flat, reached
+from raysweep.spec import SweepSpec, flat
 from raysweep.store import RunDirectory, TrialFolder
 from raysweep.trials import Trial
 

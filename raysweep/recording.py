@@ -22,11 +22,12 @@ from typing import IO, TypeVar
 from raysweep.deadline import Deadline
 from raysweep.errors import StoreError, TrainableError
 from raysweep.job import Job
+from raysweep.limits import limit_reached
 from raysweep.mirror import Here
 from raysweep.records import Reached, Report, State, TrialError, TrialRecord
 from raysweep.reporting import Reporter, TrialContext
 from raysweep.shelf import Shelf
-from raysweep.spec import Metric, flat, limit_reached
+from raysweep.spec import Metric, flat
 from raysweep.store import CHECKPOINT, write_text
 from raysweep.tensorboard import EventLog
 

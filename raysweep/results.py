@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.errors import SpecError, StoreError
 from raysweep.frames import cell, condition, known, typed, write
+from raysweep.limits import limit_reached
 from raysweep.parameters import nearest
 from raysweep.reconciliation import Standing, reconcile
 from raysweep.records import Report, State, TrialError
-from raysweep.spec import SweepSpec, check, flat, limit_reached
+from raysweep.spec import SweepSpec, check, flat
 from raysweep.store import SWEEP, RunDirectory
 from raysweep.sweepfile import SUFFIXES
 from raysweep.sweepfile import load as load_spec

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from raysweep.errors import SpecError
+from raysweep.limits import Limit, limit, seconds
 from raysweep.parameters import Axis, Constant, Draw, Parameter, ParameterError, dotted, json_value, nearest, parse
-from raysweep.records import Reached, Report
+from raysweep.records import Report
 
 Problem = tuple[str, str]  # the key's path in the file, and what is wrong there
 
@@ -28,24 +29,6 @@ FOREIGN = {
     "config": 'write "parameters"',
     "mode": 'write "goal" in "metric"',
 }
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(text: object) -> float:
-    """A duration in seconds: a number, or text such as "90s", "10m", "1h30m", "2d".
-
-    Raises:
-        ValueError: it is neither, or not more than 0.
-    """
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
-        total = float(text)
-    elif isinstance(text, str) and re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
-        total = sum(float(n) * _UNITS[u] for n, _, u in re.findall(r"(\d+(\.\d+)?)([smhd])", text))
-    else:
-        raise ValueError(f'{text!r} is no duration; write seconds, or "90s", "10m", "1h30m"')
-    if not 0 < total < float("inf"):
-        raise ValueError(f"a duration is more than 0 seconds, and this is {text!r}")
-    return total
 
 
 class _Model(BaseModel):
@@ -182,22 +165,12 @@ class SweepSpec(_Model):
         return max(values) if values and all(isinstance(v, int) for v in values) else None
 
     @property
-    def limits(self) -> dict[str, tuple[str, float]]:
+    def limits(self) -> dict[str, Limit]:
         """The limits of `stop` as (comparison, number), `time` in seconds."""
-        return {key: self._limit(key, value) for key, value in self.stop.items()}
+        return {key: limit(key, value, self._is_better_low(key)) for key, value in self.stop.items()}
 
-    def _limit(self, key: str, value: float | str) -> tuple[str, float]:
-        if key == "time":
-            return ">=", seconds(value)
-        if isinstance(value, str):
-            match = re.fullmatch(r"\s*(<=|>=)\s*([-+]?[\d.]+([eE][-+]?\d+)?)\s*", value)
-            if match is None:
-                raise ValueError(f'a limit is a number, or text such as "<= 0.1", and is {value!r}')
-            return match[1], float(match[2])
-        if value != value:
-            raise ValueError("a limit is a number, and NaN is never reached")
-        downwards = key == self.metric.name and self.metric.goal == "minimize"
-        return "<=" if downwards else ">=", float(value)
+    def _is_better_low(self, key: str) -> bool:
+        return key == self.metric.name and self.metric.goal == "minimize"
 
     def problems(self) -> Iterator[Problem]:
         """What is wrong between the keys."""
@@ -237,7 +210,7 @@ class SweepSpec(_Model):
                 yield "budget", str(error)
         for key, value in self.stop.items():
             try:
-                self._limit(key, value)
+                limit(key, value, self._is_better_low(key))
             except ValueError as error:
                 yield f"stop.{key}", str(error)
 
@@ -271,23 +244,6 @@ def _zip_problems(groups: Sequence[Sequence[str]], axes: Mapping[str, Axis]) -> 
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
             yield where, f"zipped axes must be equally long: {told}"
-
-
-def reached(value: float, limit: tuple[str, float]) -> bool:
-    """Whether a value is at or past a limit of `stop`."""
-    comparison, bound = limit
-    return value >= bound if comparison == ">=" else value <= bound
-
-
-def limit_reached(report: Report, limits: Mapping[str, tuple[str, float]]) -> Reached | None:
-    """The limit of `stop` that a report reaches."""
-    # Ray Tune's name for the epoch is understood, too
-    known = {"epoch": report.epoch, "training_iteration": report.epoch, "time": report.run_duration}
-    for name, limit in limits.items():
-        value = {**report.metrics, **known}.get(name)
-        if isinstance(value, (int, float)) and reached(value, limit):
-            return Reached(name, value)
-    return None
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

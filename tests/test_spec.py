@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import pytest
 
+from raysweep.limits import seconds
 from raysweep.records import Report
-from raysweep.spec import Metric, check, flat, seconds
+from raysweep.spec import Metric, check, flat
 from raysweep.sweepfile import load
 from tests.conftest import SweepFile
 from tests.sweeps import content, spec
