@@ -6,12 +6,15 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from hypothesis import settings
 
 from tests.sweeps import TRAIN, content
+
+if TYPE_CHECKING:
+    from tests.fake_session import FakeSession
 
 settings.register_profile("raysweep", deadline=None, max_examples=60, database=None)  # shared cores have no deadline
 settings.load_profile("raysweep")
@@ -50,3 +53,22 @@ def ray_2_cpus() -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch with one thread, as a trial of one CPU has it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> FakeSession:
+    """Takes what a trial reports."""
+    from tests.fake_session import FakeSession
+
+    return FakeSession(tmp_path)

@@ -23,19 +23,7 @@ from raysweep.summaries import histograms, image_grid
 from tests.fake_session import FakeSession, without_times
 
 EPOCHS = 4
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> FakeSession:
-    return FakeSession(tmp_path)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Net(nn.Module):

@@ -14,13 +14,12 @@ class Bare:
 
     def __init__(self) -> None:
         import torch
-        import torchvision  # which a trial asks for the names of its networks and of the classes
         from ray import tune
 
         import raysweep.trainable
         import raysweep.vision.training
 
-        self.held = (torch, torchvision, tune, raysweep)
+        self.held = (torch, tune, raysweep)
 
     def ready(self) -> bool:
         """Whether it is made."""

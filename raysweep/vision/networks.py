@@ -92,7 +92,7 @@ def build(description: Description, pretrained: bool = False) -> nn.Module:
             it has no `hidden` layers to size or no weights to start from, or these cannot be downloaded.
     """
     name = description.network
-    in_zoo = name in zoo_names()
+    in_zoo = name not in NETWORKS and ":" not in name and name in zoo_names()  # which imports torchvision
     if pretrained and not in_zoo:
         raise TrainableError(f"pretrained is for torchvision's networks; {name!r} has no pretrained weights")
     if description.hidden is not None and name != "mlp":

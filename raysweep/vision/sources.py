@@ -24,6 +24,13 @@ Source = tuple[Arrays, Arrays, tuple[str, ...]]  # training, validation, the nam
 
 DIGITS_VALIDATION = 297  # of 1,797, so that 1,500 are trained on and round batch sizes leave no odd one
 TORCHVISION = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
+CLASSES = {  # as torchvision has them, which takes a second to import
+    "fashion_mnist": ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                      "Ankle boot"),
+    "mnist": ("0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six", "7 - seven",
+              "8 - eight", "9 - nine"),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}  # fmt: skip
 NAMES = ("digits", *TORCHVISION)
 DEBIAN = {"fashion_mnist": ("dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist"))}
 IDX_FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -79,7 +86,7 @@ def _find(name: str, data_dir: Path) -> Source | None:
         paths = [_idx_path(folder, file) for part in IDX_FILES.values() for file in part]
         if all(paths):
             images, labels, test_images, test_labels = (_read_idx(path) for path in paths if path)
-            return _grey(images, labels), _grey(test_images, test_labels), _torchvision(name).classes
+            return _grey(images, labels), _grey(test_images, test_labels), CLASSES[name]
     return None
 
 

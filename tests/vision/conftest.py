@@ -2,28 +2,17 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-
-from tests.fake_session import FakeSession
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> FakeSession:
-    return FakeSession(tmp_path)
+def in_one_thread(one_thread: None) -> None:
+    """All of these tests train."""
 
 
 def idx(array: np.ndarray[Any, Any]) -> bytes:

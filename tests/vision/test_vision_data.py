@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import http.server
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +141,19 @@ def test_mnist_family_is_found_in_data_dir(zipped: bool, tmp_path: Path, write_i
         plain = datasets.KMNIST(tmp_path, transform=transforms.ToTensor())
         assert torch.equal(found.train[7][0], plain[7][0])
         assert found.train[7][1] == plain[7][1]
+
+
+@pytest.mark.parametrize("name", sources.CLASSES)
+def test_classes_are_torchvisions(name: str) -> None:
+    assert list(sources.CLASSES[name]) == getattr(datasets, sources.TORCHVISION[name]).classes
+
+
+def test_a_network_of_ours_is_built_without_torchvision() -> None:
+    code = (
+        "import sys; from raysweep.vision.options import Options; from raysweep.vision.training import Training; "
+        "Training.build(Options()); assert 'torchvision' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_cifar10_is_found_in_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
