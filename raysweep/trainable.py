@@ -66,16 +66,13 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
 
     def train(self) -> dict[str, Any]:
         """Train until the next report, or the end; returns what the driver needs to know of it."""
-        reports: list[Report] = []
-        is_over = False
         if self._recording is None:
             self._attempt(self._begin)
         recording, training = self._recording, self._training
-        if recording is None or recording.is_over:
-            is_over = True  # the run is to stop, or the trial had ended before it came here
-            reports += [recording.last] if recording is not None and recording.last is not None else []
-        elif training is not None and self._fault is None:
+        if training is not None and recording is not None:
             reports, is_over = self._attempt(training.advance) or ([], recording.is_over)
+        else:  # the run is to stop, the trial had ended before it came here, or it cannot be made
+            reports, is_over = [recording.last] if recording is not None and recording.last is not None else [], True
         return self._result(reports, is_over or self._fault is not None)
 
     def _begin(self) -> None:
