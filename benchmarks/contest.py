@@ -27,6 +27,7 @@ from benchmarks import processes
 
 ROOT = Path(__file__).parent.parent
 SAMPLING = 2.0  # seconds between two looks at the memory, which take some milliseconds each
+REST = 3.0  # seconds in which what was ended goes away: a Ray that starts meanwhile takes longer
 LOOKING = 0.005  # seconds between two looks at what a process wrote
 PATIENCE = 900.0  # seconds for a process to write what is waited for
 
@@ -202,6 +203,7 @@ def alternate(contenders: Sequence[Contender], rounds: int) -> dict[str, list[Me
     for number in range(rounds):
         for contender in contenders[::-1] if number % 2 else contenders:
             measure = run(contender)
+            time.sleep(REST)
             measures[contender.name].append(measure)
             print(
                 f"round {number + 1} of {rounds}: {contender.name}: {measure.seconds:.2f} s",
