@@ -10,7 +10,6 @@ numbers of reports tell what of it is a report's.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import subprocess
@@ -37,26 +36,25 @@ FEW, MANY = 2, 6  # reports of a trial
 
 
 class Spent(Progress):
-    """The driver's processor time, and the clock's, whenever a trial has ended."""
+    """The driver's processor time whenever a trial has ended."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.times: list[tuple[float, float]] = []
+        self.times: list[float] = []
 
     def ended(self, trial: Trial, state: State, error: TrialError | None) -> None:
         """A trial has ended."""
         super().ended(trial, state, error)
-        self.times.append((time.process_time(), time.perf_counter()))
+        self.times.append(time.process_time())
 
-    def per_trial(self) -> tuple[float, float]:
-        """Seconds of both for one trial, once processes and imports are there."""
-        first, last = self.times[len(self.times) // 4], self.times[-1]
-        trials = len(self.times) - 1 - len(self.times) // 4
-        return (last[0] - first[0]) / trials, (last[1] - first[1]) / trials
+    def per_trial(self) -> float:
+        """Seconds for one trial, once processes and imports are there."""
+        first = len(self.times) // 4
+        return (self.times[-1] - self.times[first]) / (len(self.times) - 1 - first)
 
 
-def measure(slots: int, reports: int) -> tuple[float, float]:
-    """Seconds of the driver's processor time and of the clock's for one trial."""
+def measure(slots: int, reports: int) -> float:
+    """Seconds of the driver's processor time for one trial."""
     os.environ.update(DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT | {"RAY_AUTH_MODE": "disabled"})
     options = {"include_dashboard": False, "object_store_memory": 100_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **options})
@@ -92,25 +90,22 @@ def main() -> None:
     parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one)))
+        print(measure(*options.one))
         return
     for slots in options.slots:
         few, many = (_apart(slots, reports) for reports in (FEW, MANY))
-        report = (many[0] - few[0]) / (MANY - FEW)
-        ideal = MANY * PAUSE / slots
+        report = (many - few) / (MANY - FEW)
         print(
-            f"{slots:4} trials at once on {-(-slots // PER_NODE):2} nodes: {few[0] * 1000:.1f} ms of the driver for a "
-            f"trial with {FEW} reports, {report * 1000:.1f} ms for each further one; {many[1] / ideal:.2f} times the "
-            f"trials' own time",
+            f"{slots:4} trials at once on {-(-slots // PER_NODE):2} nodes: {few * 1000:.1f} ms of the driver for a "
+            f"trial with {FEW} reports, {report * 1000:.1f} ms for each further one",
             flush=True,
         )
 
 
-def _apart(slots: int, reports: int) -> tuple[float, float]:
+def _apart(slots: int, reports: int) -> float:
     command = [sys.executable, "-m", "benchmarks.scaling", "--one", str(slots), str(reports)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    spent, seconds = json.loads(told.splitlines()[-1])
-    return spent, seconds
+    return float(told.splitlines()[-1])
 
 
 if __name__ == "__main__":
