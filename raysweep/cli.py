@@ -1,7 +1,8 @@
 """The command line: verbs to functions; alone prints and decides exit codes.
 
 Exit codes: 0 all trials done; 1 the sweep ended and some trials failed; 2 the command line or the sweep file
-is wrong, nothing was started; 130 interrupted, the state is saved.
+is wrong, nothing was started; 3 Ray or the disk failed in mid-sweep; 130 interrupted. After these two the same
+command goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 from raysweep import commands
 from raysweep.commands import INTERRUPTED, WRONG
-from raysweep.errors import RaysweepError
+from raysweep.errors import BROKEN_OFF, BrokenOffError, RaysweepError
 from raysweep.parameters import nearest
 
 
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
         return int(_function(options)(options))
     except RaysweepError as error:
         print(f"raysweep: {error}", file=sys.stderr)
-        return WRONG
+        return BROKEN_OFF if isinstance(error, BrokenOffError) else WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `raysweep results | head`

@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ START_ENVIRONMENT = {  # of a Ray that starts here
 PRELOADED = "RAY_preload_python_modules"  # imported by processes as they start, beside what the driver does meanwhile
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for a submitted job, whose directory all nodes have already
 NO_CODE = (".git", "runs", "data", ".venv", "__pycache__")  # of a sweep file's directory, what no node needs
+VITAL = ("raylet", "gcs_server")  # of Ray's processes: without them the driver waits for what never comes
 FATAL_WHERE_SET = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")  # Tune refuses to start with either
 
 
@@ -140,6 +142,14 @@ def _sigterm_kept() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+def dead() -> str | None:
+    """Which of the processes without which nothing goes on has died, of a Ray that this process started."""
+    worker = sys.modules.get("ray._private.worker")
+    node = worker._global_node if worker else None
+    ended = {kind for kind, _ in node.dead_processes()} if node else set()
+    return next((name for name in VITAL if name in ended), None)
+
+
 def _living() -> tuple[dict[str, float], ...]:
     """The "CPU" and "GPU" of each living node."""
     import ray
@@ -186,6 +196,6 @@ def _start(directory: Path) -> bool:
             logging_level=logging.ERROR,
             runtime_env=environment,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except Exception as error:  # Ray raises a bare Exception, too
         raise ClusterError(f"Ray does not start: {error}") from error
     return environment is not None and "working_dir" in environment

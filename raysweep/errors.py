@@ -4,12 +4,15 @@
     ├── SpecError         the sweep file or the command line is wrong
     ├── TrainableError    the training function cannot be loaded, or what it reports cannot be used
     ├── ClusterError      Ray does not start, or has not what a trial asks for
-    └── StoreError        the run directory cannot be read, written or taken
+    ├── StoreError        the run directory cannot be read, written or taken
+    └── BrokenOffError    Ray or the disk failed in mid-sweep; what is done is kept, and running again goes on
 
 Every message names the file, the key or the trial, says what is wrong and what to do about it.
 """
 
 from __future__ import annotations
+
+BROKEN_OFF = 3  # the exit code after a BrokenOffError
 
 
 class RaysweepError(Exception):
@@ -30,3 +33,7 @@ class ClusterError(RaysweepError):
 
 class StoreError(RaysweepError):
     """The run directory cannot be read, written, or is held by another run."""
+
+
+class BrokenOffError(RaysweepError):
+    """Ray or the disk failed in mid-sweep; what is done is kept, and running again goes on."""

@@ -41,7 +41,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray ships no types
         """A trial reported, or ended."""
         standing = self._standing(trial)
         if result.get(FAULT):
-            self._progress.fault = result[FAULT]
+            self._progress.fault = f"{result[FAULT]}; make room, or make it writable"
         for report in result[REPORTS]:
             self._progress.reported(standing.trial, *report)
         if result[STATE]:

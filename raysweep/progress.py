@@ -54,13 +54,18 @@ class Progress:
         self.errors: list[tuple[Trial, TrialError]] = []
         self.best: tuple[Trial, float, int] | None = None
         self.cluster: Cluster | None = None
-        self.fault: str | None = None  # why the sweep cannot go on
+        self.fault: str | None = None  # why the sweep cannot go on, and what to do
         self.halted: str | None = None  # why the run ends before its last trial
 
     @property
     def ended_count(self) -> int:
         """How many trials have ended in this run."""
         return len(self.durations)
+
+    @property
+    def reason(self) -> str:
+        """The fault as a person is told it."""
+        return f"{self.fault}, and run again: what is done is kept"
 
     def noticed(self, text: str) -> None:
         """Something about the cluster that a person may want to know."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cluster import Cluster, connected
-from raysweep.errors import SpecError, StoreError
+from raysweep.errors import BrokenOffError, SpecError
 from raysweep.fingerprint import fingerprint
 from raysweep.isolation import needed
 from raysweep.journal import logged
@@ -23,6 +23,7 @@ from raysweep.results import Results, read
 from raysweep.spec import SweepSpec
 from raysweep.store import SCRATCH, RunDirectory
 from raysweep.trials import LIMIT, canonical, plan
+from raysweep.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
@@ -70,7 +71,7 @@ def run(
 
     Raises:
         SpecError, TrainableError, ClusterError, StoreError: before anything was started.
-        StoreError: also later, where the run directory can no longer be written.
+        BrokenOffError: in mid-sweep, where Ray or the disk fails.
         KeyboardInterrupt: the state is saved; calling again goes on.
     """
     trials = plan(spec, options.limit)
@@ -142,6 +143,7 @@ class _Work:
 def _train(work: _Work, progress: Progress) -> None:
     with (
         progress,
+        Watchdog(progress),
         connected(work.reference.directory, needed(work.reference)) as found,
         _served(work.store, found) as head,
     ):
@@ -155,7 +157,7 @@ def _train(work: _Work, progress: Progress) -> None:
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(200, 2 * cluster.most_slots(work.spec.resources)))
         _tuner(work, progress, head).fit()
     if progress.fault is not None:
-        raise StoreError(f"{progress.fault}; make room, or make it writable, and run again: what is done is kept")
+        raise BrokenOffError(progress.reason)
 
 
 def _ready(cluster: Cluster, work: _Work, head: str | None, progress: Progress) -> Cluster:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pytest
 
 import raysweep
 from benchmarks import faults
+from benchmarks.processes import MARK, end, marked, send
 from raysweep.records import State
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +97,25 @@ def test_a_killed_run_goes_on(command: Command, number: signal.Signals) -> None:
     assert counts.total() <= 18 + 2 and len(counts) == 18  # at most one epoch again for each running trial
 
 
+@pytest.mark.parametrize(("process", "path"), [("raylet", "/raylet/raylet"), ("gcs_server", "/gcs/gcs_server")])
+def test_a_run_whose_ray_dies_ends_and_goes_on(
+    command: Command, monkeypatch: pytest.MonkeyPatch, process: str, path: str
+) -> None:
+    monkeypatch.setenv(MARK, mark := uuid.uuid4().hex)
+    grid = str(command.grid(x=[1, 2, 3], epochs=20, pause=0.3))
+    run = command.start("run", grid)
+    command.wait_for_epochs(4)
+    (target,) = [pid for pid, line in marked(mark).items() if path in line]
+    assert send(target, signal.SIGKILL)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 3, err
+    assert f"raysweep: Ray's {process} has died" in err and "Traceback" not in err
+    end(mark, patience=30)
+    assert command.run("run", grid)[0] == 0
+    assert command.states() == {State.DONE: 3}
+    assert len(set(command.epochs())) == 60
+
+
 def test_stop_drains_and_a_second_stop_ends(command: Command) -> None:
     grid = str(command.grid(x=[1, 2, 3, 4], epochs=4, pause=1))
     process = command.start("run", grid)
@@ -152,7 +173,7 @@ def test_a_directory_deleted_under_a_run_is_told(command: Command) -> None:
     shutil.rmtree(command.folder / "runs", ignore_errors=True)
     shutil.rmtree(command.folder / "runs", ignore_errors=True)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert "cannot be written: No such file or directory" in err and "Traceback" not in err
 
 
@@ -185,7 +206,7 @@ def test_a_full_disk_loses_nothing(command: Command, small_disk: Callable[[str],
         file.write(b"x" * max(0, left - 16384))
     grid = str(command.grid(x=[1, 2, 3, 4], epochs=40))
     code, _, err = command.run("run", grid)
-    assert code == 2 and "No space left on device" in err, err
+    assert code == 3 and "No space left on device" in err, err
     after = raysweep.load("sweep", command.folder / "runs").frame()
     kept = after[after["x"].isin([1, 2])]
     assert (kept["epoch"] >= 2).all() and len(before) == 2
