@@ -47,4 +47,5 @@ class Watchdog:
     def _end(self) -> None:
         self._progress.__exit__(None, None, None)
         sys.stderr.write(f"raysweep: {self._progress.reason}\n")  # not buffered
+        cluster.kill()
         os._exit(BROKEN_OFF)
