@@ -11,17 +11,22 @@ MARK = "RAYSWEEP_BENCHMARK"  # in the environment of all processes that a conten
 
 
 def marked(mark: str) -> dict[int, str]:
-    """The command lines of all living processes that carry `mark` in their environment."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    """The command lines of all living processes that carry `mark` in their environment, or descend from one.
+
+    Those of Ray that give themselves another name write it over the environment that others can read.
+    """
+    lines, parents, found = {}, {}, set()
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         try:
-            if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes():
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            lines[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.add(pid)
         except OSError:
             continue  # it ended while we looked
-    return found
+        parents[pid] = parent(pid)
+    while more := {pid for pid, above in parents.items() if above in found and pid not in found}:
+        found |= more
+    return {pid: line for pid, line in lines.items() if pid in found and line}  # one that has ended has no line
 
 
 def parent(pid: int) -> int:

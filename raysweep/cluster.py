@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,12 +201,30 @@ def _start(directory: Path) -> bool:
             if JOB not in os.environ:
                 environment |= {"working_dir": str(directory.resolve()), "excludes": list(NO_CODE)}
         threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True).start()  # Ray takes seconds
-        ray.init(
-            include_dashboard=False,
-            log_to_driver=False,  # what a trial prints is in its output.log
-            logging_level=logging.ERROR,
-            runtime_env=environment,
-        )
+        with _any_agent_port():
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,  # what a trial prints is in its output.log
+                logging_level=logging.ERROR,
+                runtime_env=environment,
+            )
     except Exception as error:  # Ray raises a bare Exception, too
         raise ClusterError(f"Ray does not start: {error}") from error
     return environment is not None and "working_dir" in environment
+
+
+@contextmanager
+def _any_agent_port() -> Iterator[None]:
+    """Let the agent of a Ray that starts here listen on any port.
+
+    It wants 52365, and where another Ray on this machine has that, it tries for 4 s, in which all wait. `ray start` has
+    an option for it, and `ray.init` has none.
+    """
+    from ray._private import parameter
+
+    given = parameter.RayParams
+    parameter.RayParams = partial(given, dashboard_agent_listen_port=0)
+    try:
+        yield
+    finally:
+        parameter.RayParams = given
