@@ -27,7 +27,6 @@ from raysweep.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
-    from ray.tune.schedulers import TrialScheduler
 
     from raysweep.job import Job
 
@@ -189,6 +188,7 @@ def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
     from raysweep.halt import Halt
     from raysweep.job import Job
     from raysweep.listener import Listener
+    from raysweep.schedulers import scheduler
     from raysweep.trainable import SweepTrainable
 
     spec = work.spec
@@ -199,7 +199,7 @@ def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
         tune_config=tune.TuneConfig(
             reuse_actors=not work.options.isolate,
             max_concurrent_trials=spec.max_concurrent,
-            scheduler=_scheduler(spec),
+            scheduler=scheduler(spec),
             trial_dirname_creator=lambda trial: Path(Job.from_json(trial.config["job"]).folder).name,
             trial_name_creator=lambda trial: Job.from_json(trial.config["job"]).name,
         ),
@@ -222,27 +222,6 @@ def _grid(jobs: Sequence[str]) -> Any:
 
     blocks = [jobs[start : start + BLOCK] for start in range(0, len(jobs), BLOCK)]
     return tune.grid_search([tune.grid_search(list(block)) for block in blocks])
-
-
-def _scheduler(spec: SweepSpec) -> TrialScheduler | None:
-    """Ray Tune's scheduler for `early_stopping`."""
-    from ray.tune import schedulers
-
-    early = spec.early_stopping
-    if early is None:
-        return None
-    common: dict[str, Any] = {
-        "time_attr": "training_iteration",
-        "metric": spec.metric.name,
-        "mode": "max" if spec.metric.goal == "maximize" else "min",
-    }
-    if early.type == "median":
-        return schedulers.MedianStoppingRule(grace_period=early.grace, hard_stop=True, **common)
-    if early.type == "hyperband":
-        return schedulers.HyperBandScheduler(max_t=spec.max_epochs, reduction_factor=early.reduction, **common)
-    return schedulers.ASHAScheduler(
-        max_t=spec.max_epochs, grace_period=early.grace, reduction_factor=early.reduction, **common
-    )
 
 
 def _job(work: _Work, standing: Standing, head: str | None) -> Job:
