@@ -142,8 +142,8 @@ class _Work:
 def _train(work: _Work, progress: Progress) -> None:
     with (
         progress,
-        Watchdog(progress),
         connected(work.reference.directory, needed(work.reference)) as found,
+        Watchdog(progress),  # leaves before Ray is shut down, which is no death
         _served(work.store, found) as head,
     ):
         if found.has_code:

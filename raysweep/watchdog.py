@@ -37,7 +37,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._over.wait(INTERVAL):
-            if name := cluster.dead():
+            if (name := cluster.dead()) and not self._over.is_set():
                 self._barked = True
                 self._progress.fault = f"Ray's {name} has died; see that this machine has memory left"
                 if not self._over.wait(GRACE):
