@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ PYTHON = "python -m raysweep"
 RAYS_OWN = re.compile(r"\S+ \S+\s+INFO job_manager\.py:\d+ -- |Running entrypoint for job ")
 INTERVAL = 0.5  # seconds between looks at a job
 ANSWER = 120.0  # seconds that a short job may take
+LOOKS = 5  # for the best checkpoint of a sweep that is at work, which may be replaced while it is copied
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,15 @@ class Remote:
         from raysweep.results import load
 
         source, target = f"{RUNS}/{name}", runs / name
-        self._login.fetch(source, target, ("--exclude=checkpoint_*", "--exclude=.tune", "--exclude=*.tmp"))
-        ranked = load(name, runs).ranked()
-        if ranked and (best := ranked[0].best) is not None and best.checkpoint:
+        for _ in range(LOOKS):
+            self._login.fetch(source, target, ("--exclude=checkpoint_*", "--exclude=.*", "--exclude=*.tmp"))
+            ranked = load(name, runs).ranked()
+            if not ranked or (best := ranked[0].best) is None or not best.checkpoint:
+                return
             inside = f"{ranked[0].path.name}/{best.checkpoint}"
-            self._login.fetch(f"{source}/{inside}", target / inside)
+            if self._login.fetch(f"{source}/{inside}", target / inside):
+                return
+            shutil.rmtree(target / inside)  # a better one has taken its place on the head
 
 
 def _own(log: str) -> str:

@@ -22,6 +22,8 @@ from raysweep.errors import ClusterError
 
 JOBS_PORT = 8265  # of the dashboard, which also takes jobs; on the head it listens on localhost only
 PATIENCE = 30.0  # seconds to wait for the tunnel
+VANISHED, PARTIAL = 24, 23  # rsync's exit codes where files went while it copied, and where it could not read some
+NOT_THERE = "No such file or directory"
 OPTIONS = {  # Ray's own: a cloud's addresses are used again by machines with other keys
     "StrictHostKeyChecking": "no",
     "UserKnownHostsFile": os.devnull,
@@ -79,8 +81,10 @@ class Login:
         command = ["ssh", *(["-i", str(self.key)] if self.key else [])]
         return command + [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
-    def fetch(self, source: str, target: Path, rules: Sequence[str] = ()) -> None:
+    def fetch(self, source: str, target: Path, rules: Sequence[str] = ()) -> bool:
         """Bring a directory's contents here; what is here already in the same version is not sent again.
+
+        Returns whether all of it came; what is removed on the head in the meantime does not.
 
         Args:
             source: the directory on the head, relative to the home directory there.
@@ -94,8 +98,10 @@ class Login:
         command = ["rsync", "--archive", "--compress", "--no-owner", "--no-group", *rules]
         command += ["--rsh", shlex.join(self.ssh), f"{self.target}:{source}/", f"{target}/"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode not in (0, 24):  # 24: files vanished, as checkpoints do while a sweep runs
+        is_gone = done.returncode == VANISHED or (done.returncode == PARTIAL and NOT_THERE in done.stderr)
+        if done.returncode and not is_gone:
             raise ClusterError(f"{self.host}: rsync failed: {done.stderr.strip()}")
+        return not is_gone
 
     @contextmanager
     def tunnel(self) -> Iterator[int]:
