@@ -189,6 +189,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="stop after N failed trials; 0: never; default: when the first 5 all fail the same way",
     )
     _add_cluster(parser)
+    parser.add_argument(
+        "--backup",
+        metavar="URL",
+        help="keep a copy of the run directory in an object store, such as s3://bucket/runs, and go on from it where "
+        "the run directory is lost",
+    )
     parser.add_argument("--isolate", action="store_true", help="a fresh process for each trial; slower")
 
 

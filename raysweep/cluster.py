@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ PRELOADED = "RAY_preload_python_modules"  # imported by processes as they start,
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for a submitted job, whose directory all nodes have already
 NO_CODE = (".git", "runs", "data", ".venv", "__pycache__")  # of a sweep file's directory, what no node needs
 VITAL = ("raylet", "gcs_server")  # of Ray's processes: without them the driver waits for what never comes
+ROUNDING = 1e-5  # 0.1 goes ten times into 1, whatever floating point says
+RESOLUTION = 10_000  # Ray counts resources in ten-thousandths
 FATAL_WHERE_SET = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")  # Tune refuses to start with either
 
 
@@ -74,6 +77,22 @@ class Cluster:
         """How many could, at most, with all the nodes that may come."""
         return self.slots(resources) + sum(_fits(node, resources) for node in self.plan.possible)
 
+    def share(self, resources: Resources, trials: int) -> float:
+        """The part of a GPU that each of so many trials occupies: what it asks for, or more where GPUs would stay idle.
+
+        Ray fills a GPU before it takes the next one: of two GPUs, four trials of a quarter would crowd the first. Where
+        each of them occupies a half they are spread, and as many run at once. Where nodes come and go with demand it
+        is as asked for: there, crowding is what keeps others from being started.
+        """
+        at_once = min(trials, self.slots(resources))
+        if not 0 < resources.gpu < 1 or not at_once or self.plan.possible:
+            return resources.gpu
+        for together in range(1, _per_gpu(resources.gpu)):
+            larger = floor(RESOLUTION / together) / RESOLUTION
+            if self.slots(resources.model_copy(update={"gpu": larger})) >= at_once:
+                return larger
+        return resources.gpu
+
     def renewed(self) -> Cluster:
         """The cluster with the nodes that it has now."""
         return replace(self, nodes=_living())
@@ -96,13 +115,16 @@ class Cluster:
 
 
 def _fits(node: dict[str, float], resources: Resources) -> int:
-    # a hundredth of a thousandth: 0.1 GPU goes ten times into 1, whatever floating point says
-    counts = [int(node.get(kind, 0) / need + 1e-5) for kind, need in _needs(resources) if need]
+    counts = [int(node.get("CPU", 0) / resources.cpu + ROUNDING)] if resources.cpu else []
+    if resources.gpu:
+        gpus = node.get("GPU", 0)
+        # a trial has its part of one GPU: 0.4 GPU goes four times into two, and not five
+        counts.append(int(gpus) * _per_gpu(resources.gpu) if resources.gpu < 1 else int(gpus / resources.gpu))
     return min(counts, default=int(node.get("CPU", 1)))
 
 
-def _needs(resources: Resources) -> tuple[tuple[str, float], tuple[str, float]]:
-    return ("CPU", resources.cpu), ("GPU", resources.gpu)
+def _per_gpu(gpu: float) -> int:
+    return int(1 / gpu + ROUNDING)
 
 
 @contextmanager

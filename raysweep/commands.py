@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
                 isolate=options.isolate,
                 max_failures=options.max_failures,
                 limit=None if options.yes else trials.LIMIT,
+                backup=options.backup,
             ),
         )
     except KeyboardInterrupt:

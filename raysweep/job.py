@@ -23,6 +23,7 @@ class Job:
         keep_last: how many of the last checkpoints are kept, beside the best.
         code: the fingerprint of the training function's source.
         resources: "CPU" and "GPU" that it occupies, as Ray names them.
+        gpu: the part of a GPU that the sweep file gives it, whose memory it may use; it may occupy more.
         threads: of torch and OpenMP.
         seed: what the random generators start from.
         is_paced: whether each report waits for a scheduler, which may stop the trial.
@@ -41,6 +42,7 @@ class Job:
     keep_last: int
     code: str | None
     resources: dict[str, float]
+    gpu: float
     threads: int
     seed: int
     is_paced: bool = False

@@ -49,6 +49,8 @@ def _checked(options: argparse.Namespace) -> remote.Sweep:
     arguments += [f"--{flag.replace('_', '-')}" for flag in FLAGS if getattr(options, flag)]
     if options.max_failures is not None:
         arguments.append(f"--max-failures={options.max_failures}")
+    if options.backup is not None:
+        arguments.append(f"--backup={options.backup}")
     return remote.Sweep(grid.name, options.grid, tuple(arguments))
 
 

@@ -28,6 +28,7 @@ from raysweep.watchdog import Watchdog
 if TYPE_CHECKING:
     from ray.tune import Tuner
 
+    from raysweep.backup import Backup
     from raysweep.job import Job
 
 BLOCK = 100  # trials; the square root of the most that are planned without asking
@@ -43,12 +44,14 @@ class Options:
         max_failures: stop after so many failed trials; None for when the first few all fail the same way, 0 for
             never.
         limit: how many trials may be planned; None for any number.
+        backup: the URL of an object store where a copy of the run directory is kept, "s3://bucket/folder".
     """
 
     again: frozenset[Again] = frozenset()
     isolate: bool = False
     max_failures: int | None = None
     limit: int | None = LIMIT
+    backup: str | None = None
 
 
 def run(
@@ -77,27 +80,39 @@ def run(
     reference = Reference(spec.trainable, directory.resolve())
     code = fingerprint(reference)
     store = RunDirectory((runs / spec.name).resolve())
-    if not store.exists():
-        load(reference)  # what cannot be loaded leaves no run directory behind
-    store.create()
-    with store.lock():
-        _check_defaults(spec, store)
-        reconciliation = reconcile(spec, trials, store)
-        todo = reconciliation.missing(options.again, code)
-        progress = progress or Progress()
-        if todo:
-            load(reference)
-        with logged(spec, store, directory):
-            progress.planned(spec, reconciliation, len(todo))
-            if others := [s for s in reconciliation.standings if s.has_other_code(code)]:
-                progress.changed_code(len(others))
+    progress = progress or Progress()
+    with _backed_up(store, options.backup, progress) as backup:
+        if not store.exists():
+            load(reference)  # what cannot be loaded leaves no run directory behind
+        store.create()
+        with store.lock():
+            _check_defaults(spec, store)
+            if backup is not None:
+                backup.begin()
+            reconciliation = reconcile(spec, trials, store)
+            todo = reconciliation.missing(options.again, code)
             if todo:
-                reopen(todo, options.again, code)
-                _train(_Work(spec, reference, code, store, todo, options), progress)
-    results = read(store)
-    if todo:
-        results.write()
+                load(reference)
+            with logged(spec, store, directory):
+                progress.planned(spec, reconciliation, len(todo))
+                if others := [s for s in reconciliation.standings if s.has_other_code(code)]:
+                    progress.changed_code(len(others))
+                if todo:
+                    reopen(todo, options.again, code)
+                    _train(_Work(spec, reference, code, store, todo, options), progress)
+        results = read(store)
+        if todo:
+            results.write()
     return results
+
+
+def _backed_up(store: RunDirectory, url: str | None, progress: Progress) -> AbstractContextManager[Backup | None]:
+    """Keep a copy of the run directory, where one is asked for."""
+    if url is None:
+        return nullcontext()
+    from raysweep.backup import Backup
+
+    return Backup(store, url, progress)
 
 
 def _check_defaults(spec: SweepSpec, store: RunDirectory) -> None:
@@ -137,6 +152,7 @@ class _Work:
     store: RunDirectory
     todo: Sequence[Standing]
     options: Options
+    share: float = 0.0  # of a GPU, that each trial occupies
 
 
 def _train(work: _Work, progress: Progress) -> None:
@@ -151,7 +167,9 @@ def _train(work: _Work, progress: Progress) -> None:
         cluster = found if found.is_private else _ready(found, work, head, progress)
         cluster.check(work.spec.resources)
         slots = cluster.slots(work.spec.resources)
-        progress.connected(cluster, min(slots, work.spec.max_concurrent or slots))
+        at_once = min(slots, work.spec.max_concurrent or slots)
+        progress.connected(cluster, at_once)
+        work = replace(work, share=cluster.share(work.spec.resources, min(len(work.todo), at_once)))
         # fewer than Tune's own 200, and short trials that reuse one process would keep others from starting
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(200, 2 * cluster.most_slots(work.spec.resources)))
         _tuner(work, progress, head).fit()
@@ -241,7 +259,8 @@ def _job(work: _Work, standing: Standing, head: str | None) -> Job:
         stop=spec.limits,
         keep_last=spec.checkpoints.last,
         code=work.code,
-        resources={kind: need for kind, need in (("CPU", spec.resources.cpu), ("GPU", spec.resources.gpu)) if need},
+        resources={kind: need for kind, need in (("CPU", spec.resources.cpu), ("GPU", work.share)) if need},
+        gpu=spec.resources.gpu,
         threads=max(1, int(spec.resources.cpu)),
         seed=seed if isinstance(seed, int) and 0 <= seed < 2**63 else spec.sweep_seed,
         is_paced=spec.early_stopping is not None,

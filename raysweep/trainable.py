@@ -88,7 +88,7 @@ class SweepTrainable(tune.Trainable):  # type: ignore[misc]  # Ray ships no type
             self._output.enter_context(contextlib.redirect_stderr(recording.output))
             target = self._target or load(job.reference)
             isolate(job.seed, job.threads)
-            fence(job.resources.get("GPU", 0.0))
+            fence(job.gpu)
             recording.start_clock()
             self._training = self._made(target, recording)
 

@@ -335,6 +335,14 @@ def test_a_quarter_puts_four_trials_on_each_gpu(nodes: Nodes) -> None:
     assert overlap(list(results.trials)) == 8
 
 
+def test_few_trials_are_spread_over_the_gpus(nodes: Nodes) -> None:
+    nodes.add(num_cpus=10, num_gpus=2)
+    nodes.connect()
+    results = nodes.run({"x": [1, 2, 3, 4], "together": 4}, "gpus", resources={"cpu": 0.1, "gpu": 0.25})
+    assert Counter(map(seen, results.trials)) == {"<0>": 2, "<1>": 2}
+    assert overlap(list(results.trials)) == 4
+
+
 def test_a_trial_that_asks_for_no_gpu_sees_none(nodes: Nodes) -> None:
     nodes.add(num_cpus=1, num_gpus=1)
     nodes.connect()

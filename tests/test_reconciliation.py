@@ -119,6 +119,7 @@ def job(spec: SweepSpec, standing: Standing) -> Job:
         keep_last=1,
         code=None,
         resources={},
+        gpu=0,
         threads=1,
         seed=0,
     )

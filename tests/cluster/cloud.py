@@ -24,9 +24,11 @@ from tests.cluster.machines import CHECKOUT, Hosts
 NET = "10.78.0"
 PORT = 5000
 REGION = "us-west-2"
+BUCKET = "results"
 ROLE = "ray-autoscaler-v1"  # of the head, by Ray's launcher
 INTERVAL = 0.5  # seconds between looks at the instances
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
+KEY = "[default]\naws_access_key_id = none\naws_secret_access_key = none\n"  # for ~/.aws/credentials
 
 
 def cluster_file() -> dict[str, Any]:
@@ -47,6 +49,35 @@ def cluster_file() -> dict[str, Any]:
     for kind in ("head_start_ray_commands", "worker_start_ray_commands"):
         content[kind][-1] += " --object-store-memory=100000000"  # a host's /dev/shm is small
     return content
+
+
+@dataclass
+class Bucket:
+    """A bucket in an S3 that all hosts reach.
+
+    Attributes:
+        url: as `--backup` takes it.
+        s3: moto's, by boto3.
+    """
+
+    url: str
+    s3: Any
+
+    def read(self, prefix: str, name: str) -> str:
+        """The one file of that name below a prefix; empty where there is none yet."""
+        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{prefix}").get("Contents", ())
+        keys = [one["Key"] for one in found if one["Key"].endswith(f"/{name}")]
+        return "".join(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() for key in keys)
+
+
+@contextmanager
+def bucket(hosts: Hosts) -> Iterator[Bucket]:
+    """An S3 for the length of the block."""
+    with mock_aws(), _served(f"{hosts.prefix}-cli"):
+        s3 = boto3.client("s3", REGION)
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        address = f"endpoint_override={hosts.net}.254:{PORT}&scheme=http&region={REGION}"
+        yield Bucket(f"s3://{BUCKET}/runs?{address}", s3)
 
 
 @dataclass

@@ -188,6 +188,17 @@ class Laptop:
         command = f"setsid env --default-signal=INT raysweep {line} --cluster ../cluster.yaml"
         self.sh(f"({command} </dev/null >../log 2>&1; echo $? >../code) &>/dev/null &")
 
+    def start_on_terminal(self, line: str) -> None:
+        """As `start`, with a terminal, for which `type` types."""
+        command = f"exec raysweep {line} --cluster ../cluster.yaml"
+        self.sh("rm -f ../keys; mkfifo ../keys; (sleep infinity >../keys &) &>/dev/null")  # holds it open
+        line = f"setsid env --default-signal=INT script -qefc '{command}' ../log <../keys"
+        self.sh(f"({line} >/dev/null 2>&1; echo $? >../code) &>/dev/null &")
+
+    def type(self, text: str) -> None:
+        """Type on the terminal of the command that was started; "\\003" is Ctrl-C."""
+        self.sh(f"printf '{text}' >../keys")
+
     def wait(self, seconds: float = 240) -> tuple[int, str]:
         """Wait for the command that was started; returns its exit code and what it said."""
         wait_for(lambda: self.hosts.sh("cli", "cat ~/code 2>/dev/null || true").strip(), seconds)

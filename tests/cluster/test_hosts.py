@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cluster import cloud
 from tests.cluster.machines import EPOCHS, Laptop, nodes, wait_for
 
 pytestmark = [pytest.mark.hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -45,7 +46,7 @@ def test_a_sweep_goes_on_without_the_laptop(laptop: Laptop) -> None:
     laptop.wait_for_line("epoch 1")
     laptop.hosts.sh("cli", "pkill -INT -f '[r]aysweep run detached.json'")
     code, told = laptop.wait()
-    assert code == 130
+    assert code == 130, told
     assert "goes on; see it again: raysweep run detached.json" in told
     assert "at work" in laptop.raysweep("status detached")
     assert '"at_work": true' in laptop.raysweep("status detached --json")
@@ -64,6 +65,14 @@ def test_a_sweep_can_be_stopped_and_goes_on(laptop: Laptop) -> None:
     assert code == 130
     assert "asked to stop" in told
     assert "x" in laptop.raysweep("results stopped")
+    laptop.start_on_terminal("run stopped.json")
+    laptop.wait_for_line("epoch 2")
+    laptop.type("\\003")
+    laptop.wait_for_line("detach, and let the sweep go on? [Y/n: stop it]")
+    laptop.type("n\\n")
+    code, told = laptop.wait()
+    assert code == 130
+    assert "asked to stop" in told
     laptop.raysweep("run stopped.json")
     laptop.check_whole("stopped")
 
@@ -136,3 +145,25 @@ def test_the_head_is_lost_and_the_same_commands_go_on(laptop: Laptop) -> None:
     told = laptop.raysweep("run headless.json")
     assert "interrupted" in told.splitlines()[1]  # the plan: trials that were at work go on
     laptop.check_whole("headless")
+
+
+# moto's and botocore's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_the_head_is_lost_with_its_disk_and_the_copy_goes_on(laptop: Laptop) -> None:
+    laptop.prepare("copied", pause=6)
+    with cloud.bucket(laptop.hosts) as bucket:
+        laptop.hosts.write("h1", "~/.aws/credentials", cloud.KEY)
+        laptop.start(f"run copied.json --backup '{bucket.url}'")
+        wait_for(lambda: bucket.read("copied/x=1-", "result.json").count("\n") >= 2)
+        laptop.hosts.crash("h1")
+        assert "the connection is lost" in laptop.wait()[1]
+        laptop.hosts.boot("h1")
+        laptop.hosts.sh("h1", "rm -r ~/runs/copied")  # as on a new machine
+        laptop.launch("up")
+        wait_for(lambda: nodes(laptop.hosts) == 3)
+        copied = bucket.read("copied/x=1-", "result.json")
+        told = laptop.raysweep(f"run copied.json --backup '{bucket.url}'")
+        assert "copied: is brought back from s3://results/runs/copied" in told
+        assert bucket.read("copied/x=1-", "result.json") == laptop.sh("cat runs/copied/x=1-*/result.json")
+    laptop.check_whole("copied")
+    assert laptop.sh("cat runs/copied/x=1-*/result.json").startswith(copied)  # it was not trained again

@@ -1,0 +1,265 @@
+"""A copy of the run directory in an object store, from which a sweep goes on when its machine is lost with the disk.
+
+The run directory stays what counts. What changes in it is copied: a trial's checkpoints before the reports that name
+them, and its record last, so that the copy is at any moment one that the sweep can go on from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from raysweep.bucket import Bucket
+from raysweep.errors import BrokenOffError, StoreError
+from raysweep.mirror import Kind
+from raysweep.progress import Progress
+from raysweep.store import RESULT, TEMPORARY, TRIAL, RunDirectory, write_text
+
+INDEX = ".backup.json"  # in the run directory: what the copy holds; in the copy: whose it is
+TOP = "."  # the run directory itself, among the trials' folders
+INTERVAL = 10.0  # seconds between looks at what has changed; longer where looking and copying takes longer
+THREADS = 16  # an object store answers slowly, and many at once
+ATTEMPTS = 3  # to copy a folder that changes meanwhile
+
+Version = tuple[int, int]  # of a file: its size in bytes, and its time of change in nanoseconds
+
+
+@dataclass
+class _Index:
+    """What the copy holds, as the run directory knows it.
+
+    Attributes:
+        url: where the copy is.
+        owners: who may write it: this run, and the one before it, whose the copy is until this one has claimed it.
+        folders: of each folder, the version of each file that is copied.
+    """
+
+    url: str
+    owners: list[str] = field(default_factory=list)
+    folders: dict[str, dict[str, Version]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directory: Path, url: str) -> _Index:
+        """The index of the copy at `url`; an empty one where there is none, or none that can be read."""
+        try:
+            raw = json.loads((directory / INDEX).read_text(encoding="utf-8"))
+            folders = {
+                folder: {name: (size, changed) for name, (size, changed) in files.items()}
+                for folder, files in raw["folders"].items()
+            }
+            index = cls(raw["url"], list(raw["owners"]), folders)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls(url)
+        return index if index.url == url else cls(url)
+
+    def write(self, directory: Path) -> None:
+        """Write it into the run directory."""
+        write_text(directory / INDEX, json.dumps(vars(self)))
+
+
+class Backup:
+    """Keeps the copy, from `begin` to the end of the block; a run directory that is not there is first brought back.
+
+    Args:
+        store: the run directory.
+        url: of the object store; the copy is in the folder of the run directory's name.
+        progress: who is told.
+
+    Raises:
+        SpecError: the URL cannot be used.
+        StoreError: the object store cannot.
+        BrokenOffError: at the end, where the copy could not be completed.
+    """
+
+    def __init__(self, store: RunDirectory, url: str, progress: Progress) -> None:
+        self._store, self._progress = store, progress
+        self._bucket = Bucket(url, store.path.name)
+        self._index = _Index.read(store.path, self._bucket.url)
+        self._changed = False  # whether the index is no longer what was written of it
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Backup:
+        if not self._store.exists() and (owner := self._owner()) is not None:
+            self._restore(owner)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._thread is None:
+            return
+        self._over.set()
+        self._thread.join()
+        try:
+            self._copy()
+        except OSError as failure:
+            if error is None:
+                raise BrokenOffError(
+                    f"{self._bucket.url}: the copy could not be completed ({failure}); all is in {self._store.path}, "
+                    "and the same command completes the copy"
+                ) from None
+
+    def begin(self) -> None:
+        """Claim the copy, and start to keep it; the run directory is locked.
+
+        Raises:
+            StoreError: it is another run directory's, or cannot be written.
+        """
+        owner = self._owner()
+        if owner is None:
+            self._index.folders.clear()
+        elif owner not in self._index.owners:
+            raise StoreError(
+                f"{self._bucket.url}: is the copy of another run directory, or the sweep has gone on elsewhere; give "
+                f"another --backup, or move {self._store.path} away to go on from the copy"
+            )
+        self._index.owners = [uuid.uuid4().hex, *([owner] if owner else [])]
+        self._index.write(self._store.path)
+        try:
+            self._bucket.write(INDEX, self._index.owners[0].encode())
+        except OSError as error:
+            raise self._unusable(error) from None
+        self._thread = threading.Thread(target=self._keep, name="raysweep-backup", daemon=True)
+        self._thread.start()
+
+    def _owner(self) -> str | None:
+        """Whose the copy is; None where there is none yet."""
+        try:
+            owner = self._bucket.read(INDEX)
+        except OSError as error:
+            raise self._unusable(error) from None
+        return None if owner is None else owner.decode(errors="replace")
+
+    def _unusable(self, error: OSError) -> StoreError:
+        return StoreError(f"{self._bucket.url}: cannot be used: {error}")
+
+    def _restore(self, owner: str) -> None:
+        """Bring the copy here; the run directory is there whole, or not at all."""
+        path = self._store.path
+        self._progress.noticed(f"{path.name}: is brought back from {self._bucket.url}")
+        temporary = path.with_name(f".{path.name}{TEMPORARY}")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            self._bucket.fetch(temporary)
+            folders = {name: dict(_scan(temporary, name)) for name in _folders(RunDirectory(temporary))}
+            self._index = _Index(self._bucket.url, [owner], folders)
+            self._index.write(temporary)
+            temporary.replace(path)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be brought back from {self._bucket.url}: {error}") from None
+
+    def _keep(self) -> None:
+        """Copy what has changed, again and again."""
+        pause, is_behind = 0.0, False
+        while not self._over.wait(pause):
+            started = time.monotonic()
+            try:
+                self._copy()
+                is_behind = False
+            except OSError as error:
+                if not is_behind:
+                    self._progress.noticed(f"{self._bucket.url}: cannot be written, and is tried again: {error}")
+                is_behind = True
+            pause = max(INTERVAL, 5 * (time.monotonic() - started))
+
+    def _copy(self) -> None:
+        """Bring the copy up to date.
+
+        Raises:
+            OSError: the object store does not answer or refuses; the next time goes on.
+        """
+        here = _folders(self._store)
+        for name in here:
+            self._index.folders.setdefault(name, {})
+        try:
+            with ThreadPoolExecutor(THREADS) as executor:
+                list(executor.map(self._copy_folder, here))
+                list(executor.map(self._forget, self._index.folders.keys() - here))
+        finally:
+            if self._changed:
+                self._index.write(self._store.path)
+                self._changed = False
+
+    def _copy_folder(self, folder: str) -> None:
+        """Copy what has changed in a folder; what changes meanwhile in every attempt is left for the next time."""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._bring(folder, _scan(self._store.path, folder))
+            except FileNotFoundError:  # a checkpoint was replaced, or the trial goes on
+                continue
+        return None
+
+    def _bring(self, folder: str, files: Iterable[tuple[str, Version]]) -> None:
+        """Make a folder's copy hold these files, in their order, and no others."""
+        copied, wanted = self._index.folders[folder], dict(files)
+        for name, version in wanted.items():
+            if copied.get(name) != version:
+                self._put(folder, name, version)
+                copied[name] = version
+                self._changed = True
+        for name in copied.keys() - wanted.keys():
+            self._bucket.delete(_path(folder, name))
+            del copied[name]
+            self._changed = True
+
+    def _put(self, folder: str, name: str, version: Version) -> None:
+        file, target = self._store.path / folder / name, _path(folder, name)
+        if name != TRIAL:
+            self._bucket.put(file, target, version[0])
+            return
+        record = file.read_bytes()
+        if _version(file) != version:
+            raise FileNotFoundError(file)  # a newer one: the reports that it counts may not be copied yet
+        self._bucket.write(target, record)
+
+    def _forget(self, folder: str) -> None:
+        """Delete the copy of a folder that is gone."""
+        self._bring(folder, ())
+        del self._index.folders[folder]
+
+
+def _path(folder: str, name: str) -> str:
+    return name if folder == TOP else f"{folder}/{name}"
+
+
+def _folders(store: RunDirectory) -> list[str]:
+    """The run directory itself, and the trials' folders."""
+    return [TOP, *(folder.path.name for folder in store.folders().values())]
+
+
+def _scan(directory: Path, folder: str) -> list[tuple[str, Version]]:
+    """The files of a folder, in the order in which they are to be copied.
+
+    Raises:
+        FileNotFoundError: it changes at this moment.
+    """
+    path = directory / folder
+    if folder == TOP:
+        return [(e.name, _version(path / e.name)) for e in os.scandir(path) if e.is_file() and e.name[0] != "."]
+    # as old as the record: reports that it counts are there, and checkpoints that they name are looked for later
+    versions = {name: _version(path / name) for name in (TRIAL, RESULT) if (path / name).exists()}
+    for name in _names(path):
+        versions.setdefault(name, _version(path / name))
+    if RESULT in versions and _version(path / RESULT) != versions[RESULT]:
+        raise FileNotFoundError(path / RESULT)  # a report was added, and the checkpoint before it may be gone
+    return sorted(versions.items(), key=lambda file: (Kind.of(file[0]), file[0]))
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for place, directories, files in os.walk(folder):
+        directories[:] = [name for name in directories if not name.endswith(TEMPORARY)]
+        yield from (str(Path(place, name).relative_to(folder)) for name in files if not name.endswith(TEMPORARY))
+
+
+def _version(file: Path) -> Version:
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns
