@@ -183,7 +183,6 @@ class Backup:
         try:
             with ThreadPoolExecutor(THREADS) as executor:
                 list(executor.map(self._copy_folder, here))
-                list(executor.map(self._forget, self._index.folders.keys() - here))
         finally:
             if self._changed:
                 self._index.write(self._store.path)
@@ -199,14 +198,17 @@ class Backup:
         return None
 
     def _bring(self, folder: str, files: Iterable[tuple[str, Version]]) -> None:
-        """Make a folder's copy hold these files, in their order, and no others."""
+        """Make a folder's copy hold these files, in their order, and of a trial's no others.
+
+        What is deleted here as a whole, a trial or the run directory, is kept there: that is what a copy is for.
+        """
         copied, wanted = self._index.folders[folder], dict(files)
         for name, version in wanted.items():
             if copied.get(name) != version:
                 self._put(folder, name, version)
                 copied[name] = version
                 self._changed = True
-        for name in copied.keys() - wanted.keys():
+        for name in copied.keys() - wanted.keys() if TRIAL in wanted else ():
             self._bucket.delete(_path(folder, name))
             del copied[name]
             self._changed = True
@@ -220,11 +222,6 @@ class Backup:
         if _version(file) != version:
             raise FileNotFoundError(file)  # a newer one: the reports that it counts may not be copied yet
         self._bucket.write(target, record)
-
-    def _forget(self, folder: str) -> None:
-        """Delete the copy of a folder that is gone."""
-        self._bring(folder, ())
-        del self._index.folders[folder]
 
 
 def _path(folder: str, name: str) -> str:

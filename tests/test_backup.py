@@ -125,10 +125,20 @@ def test_the_copy_is_what_the_run_directory_is(s3: S3, store: RunDirectory) -> N
         "x=1-abc/checkpoint_000002/weights",
     }
     assert s3.content("whole/sweep") == kept(store.path)
-    shutil.rmtree(folder.path)  # and what is gone here is gone there
-    with Backup(store, s3.url("whole"), Progress()) as backup:
+
+
+def test_what_is_deleted_by_mistake_is_still_in_the_copy(s3: S3, store: RunDirectory) -> None:
+    report(store.trial("x=1-abc"), 1)
+    with Backup(store, s3.url("mistake"), Progress()) as backup:
         backup.begin()
-    assert s3.content("whole/sweep").keys() == {"sweep.json"}
+    before = kept(store.path)
+    with Backup(store, s3.url("mistake"), Progress()) as backup:
+        backup.begin()
+        shutil.rmtree(store.trial("x=1-abc").path)
+    with Backup(store, s3.url("mistake"), Progress()) as backup:
+        backup.begin()
+        shutil.rmtree(store.path)
+    assert s3.content("mistake/sweep") == before
 
 
 def test_only_what_has_changed_is_copied_again(s3: S3, store: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
