@@ -52,9 +52,11 @@ def fence(gpu: float) -> None:
     Args:
         gpu: the share, as in the sweep file; 1 and more for whole GPUs, 0 for none.
     """
+    if not gpu:
+        return  # without importing torch, which a training that does not use it would wait for
     import torch
 
-    if gpu and torch.cuda.is_available():
+    if torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
             torch.cuda.set_per_process_memory_fraction(min(1.0, gpu), device)
 
@@ -91,7 +93,8 @@ def _settle_torch(seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(False)  # imports torch._inductor, which takes a second
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

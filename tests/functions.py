@@ -67,12 +67,14 @@ def surroundings(config: dict[str, Any]) -> None:
             "threads": torch.get_num_threads(),
             "grad": torch.is_grad_enabled(),
             "double": torch.get_default_dtype() == torch.float64,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
             "cwd": str(Path.cwd()),
             "process": os.getpid(),
         }
     )
     torch.set_grad_enabled(False)
     torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True)
     torch.manual_seed(123)
     torch.set_num_threads(3)
 

@@ -299,6 +299,7 @@ def test_each_trial_finds_a_process_as_new(sweep: Sweep, isolate: bool) -> None:
     history = sweep.run({"x": [1, 2, 3, 4]}, function="surroundings", options=Options(isolate=isolate)).history()
     assert history["loss"].nunique() == 1  # equal seeds, equal random numbers
     assert set(history["threads"]) == {1} and set(history["grad"]) == {1} and set(history["double"]) == {0}
+    assert set(history["deterministic"]) == {0}
     assert set(history["cwd"]) == {str(Path.cwd())}
     assert history["process"].nunique() == 4 if isolate else history["process"].nunique() <= 2
 
@@ -354,3 +355,24 @@ def test_nothing_of_ray_tune_is_left(sweep: Sweep) -> None:
         f"{table}.{kind}" for table in ("results", "history") for kind in ("csv", "json", "parquet")
     }
     assert not list(sweep.path.rglob("*.pkl")) and not list(sweep.path.rglob("*.tmp"))
+
+
+def test_a_training_without_torch_does_not_wait_for_it(tmp_path: Path) -> None:
+    source = """\
+import sys, raysweep
+NAME = "to" + "rch"  # spelt out, a process would import it beforehand
+def train(config):
+    raysweep.report({"imported": float(NAME in sys.modules)})
+    raysweep.report({"imported": float(NAME in sys.modules)})
+"""
+    (tmp_path / "light.py").write_text(source)
+    content = {
+        "name": "light",
+        "trainable": "light.py:train",
+        "metric": {"name": "imported", "goal": "minimize"},
+        "parameters": {"x": 1},
+    }
+    (trial,) = raysweep.run(
+        check(content, "test"), runs=tmp_path, directory=tmp_path, options=Options(isolate=True)
+    ).trials
+    assert [report.metrics["imported"] for report in trial.reports] == [0.0, 0.0]
