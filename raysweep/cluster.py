@@ -223,7 +223,7 @@ def _start(directory: Path) -> bool:
             if JOB not in os.environ:
                 environment |= {"working_dir": str(directory.resolve()), "excludes": list(NO_CODE)}
         threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True).start()  # Ray takes seconds
-        with _any_agent_port():
+        with _frugal():
             ray.init(
                 include_dashboard=False,
                 log_to_driver=False,  # what a trial prints is in its output.log
@@ -236,16 +236,17 @@ def _start(directory: Path) -> bool:
 
 
 @contextmanager
-def _any_agent_port() -> Iterator[None]:
-    """Let the agent of a Ray that starts here listen on any port.
+def _frugal() -> Iterator[None]:
+    """Start no more of Ray than a sweep on one machine needs; `ray.init` has no options for it.
 
-    It wants 52365, and where another Ray on this machine has that, it tries for 4 s, in which all wait. `ray start` has
-    an option for it, and `ray.init` has none.
+    Its agent wants port 52365, and where another Ray has that, it tries for 4 s, in which all wait. The log monitor
+    carries output to the driver, which is not to have any, and the monitor is the autoscaler's: two processes less
+    that import Ray while the first trials' do.
     """
     from ray._private import parameter
 
     given = parameter.RayParams
-    parameter.RayParams = partial(given, dashboard_agent_listen_port=0)
+    parameter.RayParams = partial(given, dashboard_agent_listen_port=0, include_log_monitor=False, no_monitor=True)
     try:
         yield
     finally:

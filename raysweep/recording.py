@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import platform
 import threading
@@ -23,6 +22,7 @@ from raysweep.deadline import Deadline
 from raysweep.errors import StoreError, TrainableError
 from raysweep.job import Job
 from raysweep.limits import limit_reached
+from raysweep.lock import lock
 from raysweep.mirror import Here
 from raysweep.records import Reached, Report, State, TrialError, TrialRecord
 from raysweep.reporting import Reporter, TrialContext
@@ -31,7 +31,7 @@ from raysweep.spec import Metric, flat
 from raysweep.store import CHECKPOINT, write_text
 from raysweep.tensorboard import EventLog
 
-PATIENCE = 30.0  # seconds to wait for the worker of a killed run to let go of a trial's folder
+TRIES = 600  # to lock a trial's folder, in half a minute: the worker of a killed run lets go of it
 GRACE = 1.0  # seconds, and two epochs, that a trial may take to report after its time is up
 
 Value = TypeVar("Value")
@@ -284,16 +284,8 @@ def _locked(path: Path) -> int:
     """A lock on a trial's folder, which is made where it is missing; it goes with the process."""
     try:
         path.mkdir(exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
+        return lock(path, tries=TRIES)
+    except BlockingIOError:
+        raise StoreError(f"{path}: another process still writes here; end it and run again") from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-        except OSError:
-            if time.monotonic() > deadline:
-                os.close(handle)
-                raise StoreError(f"{path}: another process still writes here; end it and run again") from None
-            time.sleep(0.05)

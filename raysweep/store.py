@@ -6,11 +6,9 @@ are appended, one line each; a line counts once its newline is there.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import StoreError
+from raysweep.lock import lock
 from raysweep.records import FORMAT, Report, TrialRecord
 
 SWEEP, TRIAL, RESULT, ERROR, OUTPUT = "sweep.json", "trial.json", "result.json", "error.txt", "output.log"
@@ -26,16 +25,6 @@ SCRATCH = ".tune"  # Ray Tune's own files while it runs; nothing in it is ever r
 ATTEMPTS = "attempts"  # in SCRATCH: which attempt at a trial may write its folder
 CHECKPOINT = "checkpoint_"  # what the names of a trial's checkpoints begin with
 TEMPORARY = ".tmp"
-
-
-def _flocked(handle: int, kind: int, tries: int) -> bool:
-    for attempt in range(tries):
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-            return True
-        except OSError:
-            time.sleep(0.05 if attempt + 1 < tries else 0)
-    return False
 
 
 def write_text(path: Path, text: str) -> None:
@@ -242,14 +231,14 @@ class RunDirectory:
         Raises:
             StoreError: another process holds it.
         """
-        handle = os.open(self.path, os.O_RDONLY)
-        if not _flocked(handle, fcntl.LOCK_EX, tries=4):  # whoever only looks lets go at once
-            os.close(handle)
+        try:
+            handle = lock(self.path, tries=4)
+        except BlockingIOError:
             last = self.holder()
             raise StoreError(
                 f"{self.path}: another run is at work here (process {last.get('pid', '?')} on "
                 f"{last.get('host', '?')}); wait for it, `raysweep stop` it, or give another --runs DIR"
-            )
+            ) from None
         try:
             yield
         finally:
@@ -262,11 +251,11 @@ class RunDirectory:
 
     def is_locked(self) -> bool:
         """Whether a run is at work here now."""
-        handle = os.open(self.path, os.O_RDONLY)
         try:
-            return not _flocked(handle, fcntl.LOCK_SH, tries=1)
-        finally:
-            os.close(handle)
+            os.close(lock(self.path, shared=True))
+        except BlockingIOError:
+            return True
+        return False
 
     def folders(self) -> dict[str, TrialFolder]:
         """The trials' folders that are there, by trial id; a folder keeps the name it was made with."""
