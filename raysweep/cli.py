@@ -1,8 +1,8 @@
 """The command line: verbs to functions; alone prints and decides exit codes.
 
 Exit codes: 0 all trials done; 1 the sweep ended and some trials failed; 2 the command line or the sweep file
-is wrong, nothing was started; 3 Ray or the disk failed in mid-sweep; 130 interrupted. After these two the same
-command goes on.
+is wrong, nothing was started; 3 Ray, the disk or the backup failed in mid-sweep; 130 interrupted. After these two
+the same command goes on.
 """
 
 from __future__ import annotations

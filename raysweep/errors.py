@@ -5,7 +5,7 @@
     ├── TrainableError    the training function cannot be loaded, or what it reports cannot be used
     ├── ClusterError      Ray does not start, or has not what a trial asks for
     ├── StoreError        the run directory cannot be read, written or taken
-    └── BrokenOffError    Ray or the disk failed in mid-sweep; what is done is kept, and running again goes on
+    └── BrokenOffError    Ray, the disk or the backup failed in mid-sweep; running again goes on
 
 Every message names the file, the key or the trial, says what is wrong and what to do about it.
 """
@@ -36,4 +36,4 @@ class StoreError(RaysweepError):
 
 
 class BrokenOffError(RaysweepError):
-    """Ray or the disk failed in mid-sweep; what is done is kept, and running again goes on."""
+    """Ray, the disk or the backup failed in mid-sweep; what is done is kept, and running again goes on."""

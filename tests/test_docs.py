@@ -144,7 +144,8 @@ def test_tensorboard_starts(workplace: Path) -> None:
 
 
 def _started(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "raysweep", *arguments]
+    # in the background of a shell SIGINT is ignored, and this is inherited
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "raysweep", *arguments]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

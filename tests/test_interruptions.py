@@ -47,7 +47,8 @@ class Command:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": "local", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "raysweep", *arguments]
+        # in the background of a shell SIGINT is ignored, and this is inherited
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "raysweep", *arguments]
         return subprocess.Popen(
             command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
