@@ -165,9 +165,11 @@ class Backup:
             try:
                 self._copy()
                 is_behind = False
-            except OSError as error:
+            except (OSError, StoreError) as error:  # of the object store, or of the run directory
                 if not is_behind:
-                    self._progress.noticed(f"{self._bucket.url}: cannot be written, and is tried again: {error}")
+                    self._progress.noticed(
+                        f"{self._bucket.url}: cannot be brought up to date, and is tried again: {error}"
+                    )
                 is_behind = True
             pause = max(INTERVAL, 5 * (time.monotonic() - started))
 

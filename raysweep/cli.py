@@ -142,8 +142,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 _RUN_HELP = (
     "Finished trials are not run again, interrupted ones go on from their last checkpoint. Exit codes: 0 all trials "
-    "done, 1 some failed, 2 the command line or the sweep file is wrong (nothing was started), 130 interrupted (the "
-    "state is saved)."
+    "done, 1 some failed, 2 the command line or the sweep file is wrong (nothing was started), 3 Ray, the disk or the "
+    "backup failed in mid-sweep, 130 interrupted (after these two the state is saved)."
 )
 
 

@@ -21,6 +21,7 @@ from pyarrow import fs
 
 from raysweep import cli
 from raysweep.backup import INDEX, Backup
+from raysweep.bucket import Bucket
 from raysweep.errors import BrokenOffError, SpecError, StoreError
 from raysweep.progress import Progress
 from raysweep.records import Report, State, TrialRecord
@@ -187,6 +188,39 @@ def test_one_can_go_on_from_the_copy_at_any_moment(
     assert s3.content("moving/sweep") == kept(store.path)
 
 
+@pytest.mark.parametrize("writes", range(4))
+def test_a_copy_that_is_cut_off_is_one_to_go_on_from(
+    s3: S3, store: RunDirectory, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """After any number of writes: checkpoint, reports, record, and the old checkpoint's end."""
+    folder, place = store.trial("x=1-abc"), f"cut{writes}"
+    report(folder, 1)
+    with Backup(store, s3.url(place), Progress()) as backup:
+        backup.begin()
+    report(folder, 2)
+    folder.write(TrialRecord("abc", "x=1", "train.py:train", {"x": 1}, State.DONE))
+    left = iter(range(writes))
+
+    def limited(call: Callable[..., None]) -> Callable[..., None]:
+        def write(*arguments: Any) -> None:
+            if INDEX not in arguments and next(left, None) is None:
+                raise OSError("the machine is lost")
+            call(*arguments)
+
+        return write
+
+    for method in ("put", "write", "delete"):
+        monkeypatch.setattr(Bucket, method, limited(getattr(Bucket, method)))
+    with pytest.raises(BrokenOffError, match="the machine is lost"), Backup(store, s3.url(place), Progress()) as backup:
+        backup.begin()
+    copy = s3.content(f"{place}/sweep")
+    lines = copy["x=1-abc/result.json"].decode().splitlines()
+    assert copy[f"x=1-abc/{json.loads(lines[-1])['checkpoint']}/weights"] == str(len(lines)).encode() * 1000
+    assert len(lines) == (1 if writes < 2 else 2)
+    record = TrialRecord.from_json(copy["x=1-abc/trial.json"].decode())
+    assert record.state is (State.RUNNING if writes < 3 else State.DONE)
+
+
 def test_a_run_directory_that_is_lost_comes_back(s3: S3, store: RunDirectory) -> None:
     report(store.trial("x=1-abc"), 1)
     with Backup(store, s3.url("lost"), Progress()) as backup:
@@ -292,7 +326,7 @@ def test_a_store_that_fails_is_told_and_tried_again(
     ):
         backup.begin()
         time.sleep(0.5)
-    assert progress.told == ["s3://results/failing/sweep: cannot be written, and is tried again: slow down"]
+    assert progress.told == ["s3://results/failing/sweep: cannot be brought up to date, and is tried again: slow down"]
     with Backup(store, s3.url("failing"), progress) as backup:
         backup.begin()
         time.sleep(0.2)
