@@ -57,6 +57,11 @@ class Halt(tune.Stopper):  # type: ignore[misc]  # Ray ships no types
             self._look()
         return self._draining is not None and not self._draining & self._progress.running.keys()
 
+    def close(self) -> None:
+        """Say why the run has ended, where its trials had drained before the next look."""
+        if self._progress.waiting and self._store.stop_requested():
+            self._progress.halting(self._progress.halted or "asked to stop")
+
     def _look(self) -> None:
         if self._deadline is not None and time.monotonic() > self._deadline:
             self._progress.halting("the budget is used up; running trials finish their epoch")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ray.tune import Tuner
 
     from raysweep.backup import Backup
+    from raysweep.halt import Halt
     from raysweep.job import Job
 
 BLOCK = 100  # trials; the square root of the most that are planned without asking
@@ -172,7 +173,7 @@ def _train(work: _Work, progress: Progress) -> None:
         work = replace(work, share=cluster.share(work.spec.resources, min(len(work.todo), at_once)))
         # fewer than Tune's own 200, and short trials that reuse one process would keep others from starting
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(200, 2 * cluster.most_slots(work.spec.resources)))
-        _tuner(work, progress, head).fit()
+        _fit(work, progress, head)
     if progress.fault is not None:
         raise BrokenOffError(progress.reason)
 
@@ -199,11 +200,18 @@ def _served(store: RunDirectory, cluster: Cluster) -> AbstractContextManager[str
     return serving(store)
 
 
-def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
+def _fit(work: _Work, progress: Progress, head: str | None) -> None:
+    from raysweep.halt import Halt
+
+    halt = Halt(work.spec, work.store, progress, work.options.max_failures)
+    _tuner(work, progress, head, halt).fit()
+    halt.close()
+
+
+def _tuner(work: _Work, progress: Progress, head: str | None, halt: Halt) -> Tuner:
     """Ray Tune's grid search over what is missing."""
     from ray import tune
 
-    from raysweep.halt import Halt
     from raysweep.job import Job
     from raysweep.listener import Listener
     from raysweep.schedulers import scheduler
@@ -228,7 +236,7 @@ def _tuner(work: _Work, progress: Progress, head: str | None) -> Tuner:
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=spec.retries),
             callbacks=[Listener(progress, work.todo, spec.max_epochs)],
-            stop=Halt(spec, work.store, progress, work.options.max_failures),
+            stop=halt,
             verbose=0,
         ),
     )

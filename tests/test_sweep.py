@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,21 +266,40 @@ def test_a_budget_drains_and_the_next_run_goes_on(sweep: Sweep) -> None:
     assert max(Counter(sweep.epochs()).values()) == 1  # every epoch that was begun was finished and kept
 
 
-def test_a_run_asked_to_stop_drains(sweep: Sweep) -> None:
+@contextlib.contextmanager
+def asked_to_stop(sweep: Sweep, trials: int) -> Iterator[None]:
+    """Ask the run inside to stop once so many trials have trained an epoch."""
+
     def ask() -> None:
-        while not sweep.epochs():
+        while len({line.split()[0] for line in sweep.epochs()}) < trials:
             time.sleep(0.05)
         RunDirectory(sweep.path).request_stop()
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    parameters = {"x": [1, 2, 3, 4], "epochs": 5, "pause": 0.5}
-    results = sweep.run(parameters)
+    yield
     thread.join()
-    assert states(results)[State.INTERRUPTED] == 2 and states(results)[State.NEW] == 2
+
+
+def test_a_run_asked_to_stop_drains(sweep: Sweep) -> None:
+    parameters = {"x": [1, 2, 3, 4], "epochs": 10, "pause": 0.5}
+    with asked_to_stop(sweep, trials=2):
+        results = sweep.run(parameters)
+    assert states(results) == {State.INTERRUPTED: 2, State.NEW: 2}
+    assert sweep.progress.halted is not None and "asked to stop" in sweep.progress.halted
     assert not RunDirectory(sweep.path).stop_requested()
     assert states(sweep.run(parameters)) == {State.DONE: 4}
     assert max(Counter(sweep.epochs()).values()) == 1
+
+
+def test_a_run_that_has_drained_before_that_was_looked_for_says_why(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raysweep.halt.INTERVAL", 1000)
+    with asked_to_stop(sweep, trials=1):
+        results = sweep.run({"x": [1], "epochs": 10, "pause": 0.5})
+    assert states(results) == {State.INTERRUPTED: 1}
+    assert sweep.progress.halted == "asked to stop"
 
 
 def test_a_hopeless_sweep_ends_early(sweep: Sweep) -> None:
