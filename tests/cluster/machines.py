@@ -186,12 +186,12 @@ class Laptop:
     def start(self, line: str) -> None:
         """Run a raysweep command, and do not wait for it."""
         command = f"setsid env --default-signal=INT raysweep {line} --cluster ../cluster.yaml"
-        self.sh(f"({command} </dev/null >../log 2>&1; echo $? >../code) &>/dev/null &")
+        self.sh(f"rm -f ../log; ({command} </dev/null >../log 2>&1; echo $? >../code) &>/dev/null &")
 
     def start_on_terminal(self, line: str) -> None:
         """As `start`, with a terminal, for which `type` types."""
         command = f"exec raysweep {line} --cluster ../cluster.yaml"
-        self.sh("rm -f ../keys; mkfifo ../keys; (sleep infinity >../keys &) &>/dev/null")  # holds it open
+        self.sh("rm -f ../log ../keys; mkfifo ../keys; (sleep infinity >../keys &) &>/dev/null")  # holds it open
         line = f"setsid env --default-signal=INT script -qefc '{command}' ../log <../keys"
         self.sh(f"({line} >/dev/null 2>&1; echo $? >../code) &>/dev/null &")
 

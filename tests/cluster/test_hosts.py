@@ -57,7 +57,7 @@ def test_a_sweep_goes_on_without_the_laptop(laptop: Laptop) -> None:
 
 
 def test_a_sweep_can_be_stopped_and_goes_on(laptop: Laptop) -> None:
-    laptop.prepare("stopped", pause=2)
+    laptop.prepare("stopped", pause=5)  # longer than `stop` takes to reach the head
     laptop.start("run stopped.json")
     laptop.wait_for_line("epoch 1")
     laptop.raysweep("stop stopped")
@@ -66,7 +66,7 @@ def test_a_sweep_can_be_stopped_and_goes_on(laptop: Laptop) -> None:
     assert "asked to stop" in told
     assert "x" in laptop.raysweep("results stopped")
     laptop.start_on_terminal("run stopped.json")
-    laptop.wait_for_line("epoch 2")
+    laptop.wait_for_line(": started")
     laptop.type("\\003")
     laptop.wait_for_line("detach, and let the sweep go on? [Y/n: stop it]")
     laptop.type("n\\n")
