@@ -118,6 +118,8 @@ class Options:
         shuffle: whether the samples are in another order every epoch.
         num_workers: processes that load batches; the data are in memory, so 0 is usually fastest.
         device: auto is cuda where there is a GPU, else cpu.
+        channels_last: whether network and images are laid out with the channels last: convolutions are faster as a
+            rule, and numbers differ by rounding.
         epochs: how often the training set is gone through.
         seed: of the initial weights and of the order of samples.
         histograms: every how many epochs to write histograms; 0 or false for never.
@@ -140,6 +142,7 @@ class Options:
     shuffle: bool = _option(True, _flag)
     num_workers: int = _option(0, _integer(0))
     device: str = _option("auto", _one_of(*DEVICES))
+    channels_last: bool = _option(False, _flag)
     epochs: int = _option(5, _integer(1))
     seed: int = _option(0, _integer(0, 2**32 - 1))  # numpy's bounds, the narrowest
     histograms: int = _option(1, _every)

@@ -35,6 +35,7 @@ class Training:
     network: nn.Module
     optimizer: Optimizer
     device: torch.device
+    layout: torch.memory_format  # of the images, and of the network's weights
 
     @classmethod
     def build(cls, options: Options) -> Training:
@@ -47,8 +48,9 @@ class Training:
         data = DataSet.load(options)
         description = Description.of(options, data)
         seed_all(options.seed)
-        network = build(description, options.pretrained).to(device)
-        return cls(options, data, description, network, make_optimizer(network, options), device)
+        layout = torch.channels_last if options.channels_last else torch.preserve_format
+        network = build(description, options.pretrained).to(device).to(memory_format=layout)
+        return cls(options, data, description, network, make_optimizer(network, options), device, layout)
 
     def run(self) -> None:
         """Train for all epochs, or those that are left, and report each."""
@@ -71,8 +73,8 @@ class Training:
         Returns:
             the mean loss, the scores (N, classes) and the labels, on the training's device.
         """
-        images, labels = images.to(self.device), labels.to(self.device)
-        scores = self.network(images)
+        labels = labels.to(self.device)
+        scores = self._scores(images)
         loss = functional.cross_entropy(scores, labels)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
@@ -86,11 +88,15 @@ class Training:
         with evaluating(self.network):
             for images, labels in self.data.validation.slices(VALIDATION_BATCH):
                 expected = labels.to(self.device)
-                scores = self.network(images.to(self.device))
+                scores = self._scores(images)
                 loss += functional.cross_entropy(scores, expected, reduction="sum")
                 correct += torch.eq(scores.argmax(dim=1), expected).sum()
         size = len(self.data.validation)
         return float(loss) / size, int(correct) / size
+
+    def _scores(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.network(images.to(self.device, memory_format=self.layout))
+        return scores
 
     def _recorder(self) -> Recorder:
         return Recorder(

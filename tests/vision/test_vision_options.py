@@ -15,7 +15,7 @@ from raysweep.vision.options import Options
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"batchsize": 10}, "unknown key 'batchsize'; did you mean 'batch_size'?"),
     ({"learning": 10}, "unknown key 'learning'"),
-    ({"xyz": 1}, "unknown key 'xyz'; there are batch_size, data_dir"),
+    ({"xyz": 1}, "unknown key 'xyz'; there are batch_size, channels_last"),
     ({"Lr": 1}, "unknown key 'Lr'; did you mean 'lr'?"),
     ({"dataset": 3}, "dataset must be text; it is 3"),
     ({"dataset": "digit"}, "unknown dataset 'digit'; did you mean 'digits'?"),
@@ -47,6 +47,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"batch_size": [1, 2]}, r"batch_size must be a whole number, 1 or more; it is \[1, 2\]"),
     ({"batch_size": float("inf")}, "batch_size must be a whole number"),
     ({"shuffle": 0}, "shuffle must be true or false"),
+    ({"channels_last": 1}, "channels_last must be true or false; it is 1"),
     ({"num_workers": -1}, "num_workers must be a whole number, 0 or more"),
     ({"device": "gpu"}, "device must be one of auto, cpu, cuda; it is 'gpu'"),
     ({"optimizer": 3}, "optimizer must be a name"),

@@ -50,9 +50,9 @@ def test_metrics_of_an_epoch(tmp_path: Path) -> None:
     assert [" ".join(sorted(report)) for report in session.reports] == [expected] * 3
 
 
-@pytest.mark.parametrize("network", ["lenet_bn", "mlp"])
-def test_interrupted_training_goes_on_bit_by_bit(network: str, tmp_path: Path) -> None:
-    config = {**QUICK, "network": network, "optimizer": {"name": "sgd", "momentum": 0.9}, "normalize": True}
+@pytest.mark.parametrize("change", [{"network": "lenet_bn"}, {"network": "mlp"}, {"channels_last": True}])
+def test_interrupted_training_goes_on_bit_by_bit(change: dict[str, Any], tmp_path: Path) -> None:
+    config = {**QUICK, "optimizer": {"name": "sgd", "momentum": 0.9}, "normalize": True, **change}
     whole = trained(tmp_path / "whole", **config)
     cut = FakeSession(tmp_path / "cut")
     for dies_after in (1, 2, 0):
@@ -68,6 +68,18 @@ def test_how_it_is_loaded_and_drawn_changes_no_number(change: dict[str, Any], tm
     one = trained(tmp_path / "one", network="lenet_bn")
     other = trained(tmp_path / "other", network="lenet_bn", **change)
     assert without_times(one.reports) == without_times(other.reports)
+
+
+@pytest.mark.parametrize("network", ["lenet_bn", "mlp", "resnet18"])
+def test_channels_last_changes_numbers_by_rounding(network: str, tmp_path: Path) -> None:
+    config = {"network": network, "epochs": 1, "limit": 32, "optimizer": "sgd"}  # one step: differences grow
+    one = trained(tmp_path / "one", **config)
+    other = trained(tmp_path / "other", **config, channels_last=True)
+    for metric in ("loss", "val_loss"):
+        assert one.column(metric) == pytest.approx(other.column(metric), rel=1e-4)
+    training = Training.build(Options.of({**QUICK, **config, "channels_last": True}))
+    kernels = [weight for weight in training.network.parameters() if weight.dim() == 4]
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
 def test_validation_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
