@@ -230,8 +230,8 @@ def test_a_trial_goes_on_on_another_node_and_a_new_node_is_used(nodes: Nodes) ->
 
     def replace() -> None:
         wait_for(lambda: {"1 2", "2 2"} <= set(nodes.epochs()))  # so both have reported on the first node
+        nodes.cluster.remove_node(first, allow_graceful=False)  # first: to add one takes as long as some epochs
         nodes.add(num_cpus=2)
-        nodes.cluster.remove_node(first, allow_graceful=False)
 
     aside = Aside(replace)
     results = nodes.run({"x": [1, 2], "epochs": 6, "pause": 0.5}, retries=2)
