@@ -1,6 +1,6 @@
 """How fast a trial's checkpoints reach the head without a shared file system, against a plain copy.
 
-    python benchmarks/storage.py --megabytes 100 1000
+    python -m benchmarks.storage --megabytes 100 1000
 
 A trial on another node (a second raylet on this machine, made blind for the run directory) saves a checkpoint with
 each of its reports. A report ends when its checkpoint is on the head, so an epoch's duration is the transfer's, less
