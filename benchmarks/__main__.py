@@ -19,8 +19,11 @@ from pathlib import Path
 from benchmarks.benchmark import Benchmark, command_line, common, end_tidily, rounds
 from benchmarks.table import Findings, markdown
 
-NAMES = ("reference", "allocation", "trials", "reports", "first_metric", "memory", "reading")
-SEPARATE = ("storage",)  # prints sentences, not rows, and runs where it is asked for
+NAMES = (
+    "reference", "allocation", "trials", "reports", "durability", "first_metric", "memory", "reading", "fusion",
+    "fused_step",
+)  # fmt: skip
+SEPARATE = ("storage", "search")  # print what is no time, and run where they are asked for
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ PROCESSES = 2
 
 def measure(options: Namespace) -> Findings:
     """Each batch size with and without the settings, in turn."""
-    from raysweep.cluster import WORKER_ENVIRONMENT
+    from raysweep.engine.environment import WORKER_ENVIRONMENT
 
     settings = {name: value for name, value in WORKER_ENVIRONMENT.items() if name.startswith("MALLOC_")}
     rows = []

@@ -31,9 +31,10 @@ from typing import Any
 
 import raysweep
 from benchmarks.processes import MARK, marked, send
-from raysweep.records import State
-from raysweep.results import Results
-from raysweep.store import TEMPORARY, RunDirectory
+from raysweep.results.results import Results
+from raysweep.store.directory import RunDirectory
+from raysweep.store.files import TEMPORARY
+from raysweep.store.records import State
 
 # what is killed, how, and how often as against the others
 KINDS = {

@@ -22,11 +22,11 @@ import ray
 from ray.cluster_utils import Cluster
 
 import raysweep
-from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
-from raysweep.progress import Progress
-from raysweep.records import State, TrialError
-from raysweep.spec import check
-from raysweep.trials import Trial
+from raysweep.driver.progress import Progress
+from raysweep.engine.environment import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
+from raysweep.plan.trials import Trial
+from raysweep.store.records import State, TrialError
+from raysweep.sweepfile.spec import check
 
 ROOT = Path(__file__).parent.parent
 PER_NODE = 16  # trials at once on one node, such as four on each of four GPUs

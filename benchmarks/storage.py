@@ -21,9 +21,10 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from raysweep.head import Line, serving
-from raysweep.mirror import Here, Mirror
-from raysweep.store import RunDirectory, TrialFolder
+from raysweep.store.directory import RunDirectory
+from raysweep.store.folder import TrialFolder
+from raysweep.transfer.mirror import Here, Mirror
+from raysweep.transfer.receiver import Line, serving
 
 RAY_FILES = 500_000_000  # bytes of a node's object store
 

@@ -1,6 +1,6 @@
 """`python -m raysweep`."""
 
-from raysweep.cli import entry
+from raysweep.cli.program import entry
 
 if __name__ == "__main__":
     entry()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import os
+import resource
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,6 +83,22 @@ def _reports_then_exits() -> None:
     sys.exit(0)
 
 
+def _saves(odd: Callable[[Path], object]) -> None:
+    """Save a checkpoint in which something is odd."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "weights").touch()
+        odd(Path(folder, "odd"))
+        raysweep.report({"loss": 0.5}, checkpoint=folder)
+
+
+def _opens_too_many() -> None:
+    handle = os.dup(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (handle + 1, handle + 1))
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            raysweep.report({"loss": 0.5})
+
+
 ACTIONS: dict[str, Callable[[], object]] = {
     "raise": lambda: _raise(ValueError("no luck")),
     "raise_late": _reports_then_raises,
@@ -113,6 +135,10 @@ ACTIONS: dict[str, Callable[[], object]] = {
     "report_own_columns": lambda: raysweep.report({"loss": 0.5, "trial": 1, "state": "x", "epoch": 9, "path": "/"}),
     "report_missing_checkpoint": lambda: raysweep.report({"loss": 0.5}, checkpoint="no/such/folder"),
     "report_file": lambda: raysweep.report({"loss": 0.5}, checkpoint=__file__),
+    "report_dangling_checkpoint": lambda: _saves(lambda path: path.symlink_to("nowhere")),
+    "report_pipe_checkpoint": lambda: _saves(os.mkfifo),
+    "full_elsewhere": lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "/elsewhere/data")),
+    "open_too_many": _opens_too_many,
     "tune_missing_checkpoint": lambda: tune.report({"loss": 0.5}, checkpoint=tune.Checkpoint("/no/such/folder")),
     "tune_text": lambda: tune.report({"loss": "small"}),
     "tune_list": lambda: tune.report({"loss": [1]}),

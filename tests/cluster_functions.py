@@ -12,7 +12,7 @@ from typing import Any
 import ray
 
 import raysweep
-from raysweep.reporting import current_trial
+from raysweep.training.reporting import current_trial
 
 
 def moving(config: dict[str, Any]) -> None:

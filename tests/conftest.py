@@ -14,6 +14,7 @@ from hypothesis import settings
 from tests.sweeps import TRAIN, content
 
 if TYPE_CHECKING:
+    from raysweep.store.directory import RunDirectory
     from tests.fake_session import FakeSession
 
 settings.register_profile("raysweep", deadline=None, max_examples=60, database=None)  # shared cores have no deadline
@@ -37,12 +38,22 @@ def sweep_file(tmp_path: Path) -> SweepFile:
     return write
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> RunDirectory:
+    """A run directory, in which nothing was run yet."""
+    from raysweep.store.directory import RunDirectory
+
+    directory = RunDirectory(tmp_path / "sweep")
+    directory.create()
+    return directory
+
+
 @pytest.fixture(scope="module")
 def ray_2_cpus() -> Iterator[None]:
     """A Ray with two CPUs, as raysweep would start it, for all tests of a module."""
     import ray
 
-    from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
+    from raysweep.engine.environment import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**DRIVER_ENVIRONMENT, **WORKER_ENVIRONMENT, "RAY_AUTH_MODE": "disabled"}.items():

@@ -10,8 +10,8 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from raysweep.reporting import TrialContext, running
-from raysweep.tensorboard import EventLog
+from raysweep.training.events import EventLog
+from raysweep.training.reporting import Saving, TrialContext, running
 
 
 class TrialKilledError(Exception):
@@ -50,11 +50,17 @@ class FakeSession:
         sizes = {"histograms": 0, "images": 0, "scalars": 0, "graph": 1}
         return EventAccumulator(str(self.folder / "events"), size_guidance=sizes).Reload()
 
-    def report(self, metrics: Mapping[str, float | str], checkpoint: Path | None = None) -> None:
+    def report(
+        self, metrics: Mapping[str, float | str], checkpoint: Path | Saving | None = None, is_counted: bool = False
+    ) -> None:
         self.reports.append(dict(metrics))
         if checkpoint is not None:
             kept = self.folder / f"checkpoint_{len(self.reports)}"
-            shutil.copytree(checkpoint, kept)
+            if isinstance(checkpoint, Path):
+                shutil.copytree(checkpoint, kept)
+            else:
+                kept.mkdir()
+                checkpoint(kept)
             self.checkpoints.append(kept)
         if len(self.reports) == self._dies_after:
             raise TrialKilledError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -10,8 +9,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-from ray import tune
 
 import raysweep
 
@@ -50,50 +47,26 @@ def _misbehave(config: dict[str, Any], epoch: int) -> None:
         raise ValueError(f"no luck with {config['x']}")
 
 
+def sparse(config: dict[str, Any]) -> None:
+    """Reports the loss after every second epoch only, and a text in its place after the first."""
+    for epoch in range(1, config["epochs"] + 1):
+        raysweep.report({"time": 1.0} | ({"loss": config["x"] / epoch} if epoch % 2 == 0 else {}))
+
+
+def named(config: dict[str, Any]) -> None:
+    """Reports a metric whose name is Ray Tune's own for something else."""
+    for epoch in range(1, config["epochs"] + 1):
+        raysweep.report({"done": config["x"] / epoch})
+
+
 def silent(config: dict[str, Any]) -> None:
     """Never reports and never ends."""
     while True:
         time.sleep(0.1)
 
 
-def surroundings(config: dict[str, Any]) -> None:
-    """Reports what a trial finds in its process, and leaves a mess."""
-    # the name is put together so that nothing tells before it runs that it will import torch
-    torch = importlib.import_module("tor" + "ch")
-    print("hello from", config["x"])
-    raysweep.report(
-        {
-            "loss": float(torch.rand(1)),
-            "threads": torch.get_num_threads(),
-            "grad": torch.is_grad_enabled(),
-            "double": torch.get_default_dtype() == torch.float64,
-            "deterministic": torch.are_deterministic_algorithms_enabled(),
-            "cwd": str(Path.cwd()),
-            "process": os.getpid(),
-        }
-    )
-    torch.set_grad_enabled(False)
-    torch.set_default_dtype(torch.float64)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(123)
-    torch.set_num_threads(3)
-
-
-class Stepper(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
-    """A class trainable that counts its steps, and keeps the count in its checkpoint."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.count = 0
-        self.log = Path(config["log"])
-
-    def step(self) -> dict[str, Any]:
-        self.count += 1
-        with self.log.open("a") as log:
-            log.write(f"{self.config['x']} {self.count}\n")
-        return {"loss": 1 / self.count, "nested": {"count": self.count}}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        Path(checkpoint_dir, "count.json").write_text(json.dumps(self.count))
-
-    def load_checkpoint(self, checkpoint: str) -> None:
-        self.count = json.loads(Path(checkpoint, "count.json").read_text())
+def bowl(config: dict[str, Any]) -> dict[str, float]:
+    """A loss with its least at x = 0.3, y = 2; a seed shifts it, and it fails at small x where it is told to."""
+    if config["x"] < config.get("fails_below", -2):
+        raise ValueError("x is too small")
+    return {"loss": (config["x"] - 0.3) ** 2 + abs(config["y"] - 2) + config.get("seed", 0)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from raysweep.spec import SweepSpec, check
-from raysweep.trials import Trial, plan
+from raysweep.plan.trials import Trial, plan
+from raysweep.sweepfile.spec import SweepSpec, check
 
 TRAIN = """\
 def train(config):

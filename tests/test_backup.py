@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,18 +20,22 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
-from raysweep import cli
-from raysweep.backup import INDEX, Backup
-from raysweep.bucket import Bucket
+from raysweep.cli import program as cli
 from raysweep.errors import BrokenOffError, SpecError, StoreError
-from raysweep.progress import Progress
-from raysweep.records import Report, State, TrialRecord
-from raysweep.results import load
-from raysweep.store import RunDirectory, TrialFolder
+from raysweep.results.reading import load
+from raysweep.store.directory import RunDirectory
+from raysweep.store.folder import TrialFolder
+from raysweep.store.records import Report, State, TrialRecord
+from raysweep.transfer.backup import INDEX, Backup
+from raysweep.transfer.bucket import Bucket
 
 # moto's and botocore's own
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 FUNCTIONS = Path(__file__).parent / "functions.py"
+
+
+def ignore(text: str) -> None:
+    """Nobody is told."""
 
 
 @dataclass
@@ -62,6 +67,11 @@ class S3:
             OSError: one has been deleted since they were listed.
         """
         return {name: self.files.open_input_stream(f"results/{folder}/{name}").read() for name in self.names(folder)}
+
+    def has(self, folder: str, name: str, text: bytes = b"") -> bool:
+        """Whether there is a file with such a name in which this text is."""
+        found = [known for known in self.names(folder) if re.fullmatch(name, known)]
+        return any(text in self.files.open_input_stream(f"results/{folder}/{known}").read() for known in found)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +123,7 @@ def kept(directory: Path) -> dict[str, bytes]:
 def test_the_copy_is_what_the_run_directory_is(s3: S3, store: RunDirectory) -> None:
     folder = store.trial("x=1-abc")
     report(folder, 1)
-    with Backup(store, s3.url("whole"), Progress()) as backup:
+    with Backup(store, s3.url("whole"), ignore) as backup:
         backup.begin()
         report(folder, 2)
         folder.output_file.write_text("said")
@@ -130,25 +140,25 @@ def test_the_copy_is_what_the_run_directory_is(s3: S3, store: RunDirectory) -> N
 
 def test_what_is_deleted_by_mistake_is_still_in_the_copy(s3: S3, store: RunDirectory) -> None:
     report(store.trial("x=1-abc"), 1)
-    with Backup(store, s3.url("mistake"), Progress()) as backup:
+    with Backup(store, s3.url("mistake"), ignore) as backup:
         backup.begin()
     before = kept(store.path)
-    with Backup(store, s3.url("mistake"), Progress()) as backup:
+    with Backup(store, s3.url("mistake"), ignore) as backup:
         backup.begin()
         shutil.rmtree(store.trial("x=1-abc").path)
-    with Backup(store, s3.url("mistake"), Progress()) as backup:
+    with Backup(store, s3.url("mistake"), ignore) as backup:
         backup.begin()
         shutil.rmtree(store.path)
     assert s3.content("mistake/sweep") == before
 
 
 def test_only_what_has_changed_is_copied_again(s3: S3, store: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Backup(store, s3.url("again"), Progress()) as backup:
+    with Backup(store, s3.url("again"), ignore) as backup:
         backup.begin()
     put = []
-    monkeypatch.setattr("raysweep.bucket.Bucket.put", lambda self, file, name, size: put.append(name))
+    monkeypatch.setattr("raysweep.transfer.bucket.Bucket.put", lambda self, file, name, size: put.append(name))
     report(store.trial("x=1-abc"), 1)
-    with Backup(store, s3.url("again"), Progress()) as backup:
+    with Backup(store, s3.url("again"), ignore) as backup:
         backup.begin()
     assert put == ["x=1-abc/checkpoint_000001/weights", "x=1-abc/result.json"]
 
@@ -157,7 +167,7 @@ def test_one_can_go_on_from_the_copy_at_any_moment(
     s3: S3, store: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a trial writes as fast as it can, its reports in the copy never name a checkpoint that is not there."""
-    monkeypatch.setattr("raysweep.backup.INTERVAL", 0.0)
+    monkeypatch.setattr("raysweep.transfer.backup.INTERVAL", 0.0)
     folder, over = store.trial("x=1-abc"), threading.Event()
 
     def write() -> None:
@@ -168,7 +178,7 @@ def test_one_can_go_on_from_the_copy_at_any_moment(
 
     writer = threading.Thread(target=write, daemon=True)
     seen = set()
-    with Backup(store, s3.url("moving"), Progress()) as backup:
+    with Backup(store, s3.url("moving"), ignore) as backup:
         writer.start()
         backup.begin()
         ends = time.monotonic() + 6
@@ -195,7 +205,7 @@ def test_a_copy_that_is_cut_off_is_one_to_go_on_from(
     """After any number of writes: checkpoint, reports, record, and the old checkpoint's end."""
     folder, place = store.trial("x=1-abc"), f"cut{writes}"
     report(folder, 1)
-    with Backup(store, s3.url(place), Progress()) as backup:
+    with Backup(store, s3.url(place), ignore) as backup:
         backup.begin()
     report(folder, 2)
     folder.write(TrialRecord("abc", "x=1", "train.py:train", {"x": 1}, State.DONE))
@@ -211,7 +221,7 @@ def test_a_copy_that_is_cut_off_is_one_to_go_on_from(
 
     for method in ("put", "write", "delete"):
         monkeypatch.setattr(Bucket, method, limited(getattr(Bucket, method)))
-    with pytest.raises(BrokenOffError, match="the machine is lost"), Backup(store, s3.url(place), Progress()) as backup:
+    with pytest.raises(BrokenOffError, match="the machine is lost"), Backup(store, s3.url(place), ignore) as backup:
         backup.begin()
     copy = s3.content(f"{place}/sweep")
     lines = copy["x=1-abc/result.json"].decode().splitlines()
@@ -223,49 +233,49 @@ def test_a_copy_that_is_cut_off_is_one_to_go_on_from(
 
 def test_a_run_directory_that_is_lost_comes_back(s3: S3, store: RunDirectory) -> None:
     report(store.trial("x=1-abc"), 1)
-    with Backup(store, s3.url("lost"), Progress()) as backup:
+    with Backup(store, s3.url("lost"), ignore) as backup:
         backup.begin()
     before = kept(store.path)
     shutil.rmtree(store.path)
-    with Backup(store, s3.url("lost"), Progress()) as backup:
+    with Backup(store, s3.url("lost"), ignore) as backup:
         assert kept(store.path) == before
         backup.begin()
     assert list(store.path.parent.iterdir()) == [store.path]
 
 
 def test_another_directorys_copy_is_not_touched(s3: S3, store: RunDirectory, tmp_path: Path) -> None:
-    with Backup(store, s3.url("mine"), Progress()) as backup:
+    with Backup(store, s3.url("mine"), ignore) as backup:
         backup.begin()
     other = RunDirectory(tmp_path / "other" / "sweep")
-    with Backup(other, s3.url("mine"), Progress()) as backup:  # goes on on another machine
+    with Backup(other, s3.url("mine"), ignore) as backup:  # goes on on another machine
         backup.begin()
     with (
         pytest.raises(
             StoreError, match=r"^s3://results/mine/sweep: is the copy of another run directory, or .* gone on"
         ),
-        Backup(store, s3.url("mine"), Progress()) as backup,
+        Backup(store, s3.url("mine"), ignore) as backup,
     ):
         backup.begin()
-    with Backup(store, s3.url("yours"), Progress()) as backup:  # another place is free
+    with Backup(store, s3.url("yours"), ignore) as backup:  # another place is free
         backup.begin()
     assert s3.content("yours/sweep") == kept(store.path)
 
 
 def test_a_claim_that_was_cut_off_is_no_obstacle(s3: S3, store: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Backup(store, s3.url("claimed"), Progress()) as backup:
+    with Backup(store, s3.url("claimed"), ignore) as backup:
         backup.begin()
     with monkeypatch.context() as patch:
 
         def fail(*arguments: Any) -> None:
             raise OSError("the connection is lost")
 
-        patch.setattr("raysweep.bucket.Bucket.write", fail)
+        patch.setattr("raysweep.transfer.bucket.Bucket.write", fail)
         with (
             pytest.raises(StoreError, match="cannot be used: the connection is lost"),
-            Backup(store, s3.url("claimed"), Progress()) as backup,
+            Backup(store, s3.url("claimed"), ignore) as backup,
         ):
             backup.begin()
-    with Backup(store, s3.url("claimed"), Progress()) as backup:
+    with Backup(store, s3.url("claimed"), ignore) as backup:
         backup.begin()
 
 
@@ -282,58 +292,48 @@ def test_a_claim_that_was_cut_off_is_no_obstacle(s3: S3, store: RunDirectory, mo
 )
 def test_a_url_that_cannot_be_used_is_refused(store: RunDirectory, url: str, message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
-        Backup(store, url, Progress())
+        Backup(store, url, ignore)
     assert "secret" not in str(caught.value)
 
 
 def test_a_bucket_that_is_not_there_is_told_before_anything_starts(s3: S3, store: RunDirectory) -> None:
     with (
         pytest.raises(StoreError, match=r"^s3://nothing/x/sweep: cannot be used: "),
-        Backup(store, s3.url("x", "nothing"), Progress()) as backup,
+        Backup(store, s3.url("x", "nothing"), ignore) as backup,
     ):
         backup.begin()
-
-
-class Noticing(Progress):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[str] = []
-
-    def noticed(self, text: str) -> None:
-        self.told.append(text)
 
 
 def test_a_store_that_fails_is_told_and_tried_again(
     s3: S3, store: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raysweep.backup.INTERVAL", 0.05)
-    progress, works = Noticing(), threading.Event()
-    put: Callable[..., None] = Backup._put
+    monkeypatch.setattr("raysweep.transfer.backup.INTERVAL", 0.05)
+    told, works = list[str](), threading.Event()
+    put: Callable[..., None] = Bucket.put
 
-    def sometimes(self: Backup, *arguments: Any) -> None:
+    def sometimes(self: Bucket, *arguments: Any) -> None:
         if not works.is_set():
             raise OSError("slow down")
         put(self, *arguments)
 
-    monkeypatch.setattr(Backup, "_put", sometimes)
+    monkeypatch.setattr(Bucket, "put", sometimes)
     with (
         pytest.raises(
             BrokenOffError, match=r"could not be completed \(slow down\); all is in .*same command completes"
         ),
-        Backup(store, s3.url("failing"), progress) as backup,
+        Backup(store, s3.url("failing"), told.append) as backup,
     ):
         backup.begin()
         time.sleep(0.5)
-    assert progress.told == ["s3://results/failing/sweep: cannot be brought up to date, and is tried again: slow down"]
-    with Backup(store, s3.url("failing"), progress) as backup:
+    assert told == ["s3://results/failing/sweep: cannot be brought up to date, and is tried again: slow down"]
+    with Backup(store, s3.url("failing"), told.append) as backup:
         backup.begin()
         time.sleep(0.2)
         works.set()
     assert s3.content("failing/sweep") == kept(store.path)
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_its_machine_was_lost(s3: S3, tmp_path: Path) -> None:
     """A run that is killed, and its run directory deleted; the same command trains only what the copy lacks."""
     grid = tmp_path / "grid.json"
@@ -352,11 +352,13 @@ def test_a_sweep_goes_on_where_its_machine_was_lost(s3: S3, tmp_path: Path) -> N
     command = [
         sys.executable,
         "-c",
-        "import raysweep.backup, raysweep.cli; raysweep.backup.INTERVAL = 0.2; raysweep.cli.entry()",
+        "from raysweep.transfer import backup; from raysweep.cli.program import entry; backup.INTERVAL = 0.2; entry()",
     ]
     first = subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.DEVNULL)
-    wanted = "x=2-"
-    while not any(wanted in name and "result" in name for name in s3.names("killed/grid")):
+    # a trial's copy is made after another's, so that of the first one's end may come after the second one's beginning
+    while not (
+        s3.has("killed/grid", r"x=1-\w+/trial.json", b'"done"') and s3.has("killed/grid", r"x=2-\w+/result.json")
+    ):
         assert first.poll() is None
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)

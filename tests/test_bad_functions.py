@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cli import main
-from raysweep.records import State
-from raysweep.results import Results, TrialResult, load
+from raysweep.cli.program import main
+from raysweep.results.reading import load
+from raysweep.results.results import Results
+from raysweep.results.trial import TrialResult
+from raysweep.store.records import State
 from tests.bad_functions import ACTIONS
 
 pytestmark = pytest.mark.usefixtures("ray_2_cpus")
@@ -75,6 +77,10 @@ FAILURES = {
     "close_output": "ValueError: I/O operation on closed file",
     "report_missing_checkpoint": "the checkpoint 'no/such/folder' must be a directory, and is not there",
     "report_file": "must be a directory, and is a file; give the directory that it is in",
+    "report_dangling_checkpoint": "odd: is a link to something that is not there (No such file or directory)",
+    "report_pipe_checkpoint": "odd: is neither a file nor a folder, and cannot be copied",
+    "full_elsewhere": "OSError: [Errno 28] No space left on device: '/elsewhere/data'",
+    "open_too_many": "OSError: [Errno 24] Too many open files",
     "tune_missing_checkpoint": "TrainableError: the checkpoint '/no/such/folder' must be a directory",
     "tune_text": "MetricMissing: the metric 'loss' was reported as text, and never as a number",
     "tune_list": "TrainableError: metric 'loss' is a list",

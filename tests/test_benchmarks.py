@@ -34,6 +34,7 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
+@pytest.mark.slow
 def test_contenders_alternate_in_processes_and_folders_of_their_own(tmp_path: Path) -> None:
     log = tmp_path / "log"
     contenders = [Contender(n, call(f"{HERE}:noted", log=str(log), name=n), last_line) for n in ("a", "b")]

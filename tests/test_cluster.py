@@ -20,16 +20,17 @@ from ray.cluster_utils import Cluster
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import raysweep
-from raysweep import preflight
-from raysweep.autoscaling import Autoscaling
-from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
+from raysweep.driver.progress import Progress
+from raysweep.engine import preflight
+from raysweep.engine.autoscaling import Autoscaling
+from raysweep.engine.environment import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
 from raysweep.errors import ClusterError
-from raysweep.progress import Progress
-from raysweep.records import State
-from raysweep.reference import Reference
-from raysweep.results import Results, TrialResult
-from raysweep.spec import check
-from raysweep.store import RunDirectory
+from raysweep.plan.reference import Reference
+from raysweep.results.results import Results
+from raysweep.results.trial import TrialResult
+from raysweep.store.directory import RunDirectory
+from raysweep.store.records import State
+from raysweep.sweepfile.spec import check
 
 HERE = Path(__file__).parent
 MARK = "RAYSWEEP_TEST"  # in the environment of all processes of a test's nodes
@@ -45,7 +46,7 @@ def _blind(driver: str) -> Callable[[], None]:
     """What makes a worker process see the run directory on the node `driver` only."""
 
     def hide() -> None:
-        from raysweep import mirror
+        from raysweep.transfer import mirror
 
         def sees(run: RunDirectory, head: str) -> bool:
             return str(ray.get_runtime_context().get_node_id()) == driver
@@ -244,6 +245,7 @@ def test_a_trial_goes_on_on_another_node_and_a_new_node_is_used(nodes: Nodes) ->
         assert sum(again[f"{trial.config['x']} {epoch}"] for epoch in range(1, 7)) <= 7  # one was not yet reported
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_given_up_cannot_write(nodes: Nodes) -> None:
     """Its node hangs, is given up, and comes back while the trial goes on elsewhere."""
     nodes.add(num_cpus=1)
@@ -293,7 +295,7 @@ def test_stop_reaches_other_nodes(nodes: Nodes) -> None:
     nodes.connect()
 
     def stop() -> None:
-        nodes.wait_for_epochs(2)
+        wait_for(lambda: len({line.split()[0] for line in nodes.epochs()}) == 2)  # both are at work
         RunDirectory(nodes.folder / "sweep").request_stop()
 
     aside = Aside(stop)
@@ -323,6 +325,7 @@ def seen(trial: TrialResult) -> str:
     return str(trial.last.metrics["visible"])
 
 
+@pytest.mark.slow
 def test_a_quarter_puts_four_trials_on_each_gpu(nodes: Nodes) -> None:
     nodes.add(num_cpus=10, num_gpus=2)
     nodes.connect()
@@ -335,6 +338,7 @@ def test_a_quarter_puts_four_trials_on_each_gpu(nodes: Nodes) -> None:
     assert overlap(list(results.trials)) == 8
 
 
+@pytest.mark.slow
 def test_few_trials_are_spread_over_the_gpus(nodes: Nodes) -> None:
     nodes.add(num_cpus=10, num_gpus=2)
     nodes.connect()
@@ -379,12 +383,13 @@ class Noticing(Progress):
 def test_a_run_waits_for_nodes_that_are_starting(nodes: Nodes) -> None:
     nodes.connect()
     aside = Aside(lambda: nodes.add(num_cpus=1))
-    progress = Noticing()
-    preflight.wait_for_nodes(Autoscaling(expected=2), progress)
+    told: list[str] = []
+    preflight.wait_for_nodes(Autoscaling(expected=2), told.append)
     aside.join()
-    assert progress.said == ["waiting for 1 of 2 nodes that are still starting"]
+    assert told == ["waiting for 1 of 2 nodes that are still starting"]
 
 
+@pytest.mark.slow
 def test_the_actor_that_writes_is_killed(nodes: Nodes) -> None:
     """It is started again, and the workers' calls are made again."""
     nodes.add(num_cpus=1)
@@ -392,7 +397,7 @@ def test_the_actor_that_writes_is_killed(nodes: Nodes) -> None:
 
     def kill() -> None:
         nodes.wait_for_epochs(2)
-        os.kill(pid_of("ray::Head", nodes), signal.SIGKILL)
+        os.kill(pid_of("ray::Receiver", nodes), signal.SIGKILL)
 
     aside = Aside(kill)
     results = nodes.run({"x": [1], "epochs": 5, "pause": 0.5}, retries=0)
@@ -402,6 +407,7 @@ def test_the_actor_that_writes_is_killed(nodes: Nodes) -> None:
     assert len(nodes.epochs()) == 5
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_given_up_for_good_cannot_write(nodes: Nodes) -> None:
     nodes.add(num_cpus=1)
     nodes.connect()

@@ -78,6 +78,41 @@ def test_aws_head_is_small_and_workers_are_spot_from_zero() -> None:
         assert worker["resources"]["GPU"] >= 1
 
 
+JOB = CHECKOUT / "clusters/kuberay/rayjob.yaml"
+
+
+def test_the_job_for_kubernetes_is_valid_by_kuberays_schema() -> None:
+    """The schema has all names of each object that the file has; others are refused, which Kubernetes would drop."""
+    schema = json.loads((CHECKOUT / "tests/data/rayjob.schema.json").read_text())
+    [job] = [part for part in yaml.safe_load_all(JOB.read_text()) if part["kind"] == "RayJob"]
+    jsonschema.validate(job, schema)
+    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["minReplica"] = 0
+    with pytest.raises(jsonschema.ValidationError, match="'minReplica' was unexpected"):
+        jsonschema.validate(job, schema)
+
+
+def test_its_volumes_are_there_and_its_image_has_what_an_installation_needs() -> None:
+    claim, job = yaml.safe_load_all(JOB.read_text())
+    cluster = job["spec"]["rayClusterSpec"]
+    for template in (part["template"]["spec"] for part in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])):
+        mounted = {mount["name"] for container in template["containers"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in template["volumes"]}
+    claimed = [
+        volume.get("persistentVolumeClaim") for volume in cluster["headGroupSpec"]["template"]["spec"]["volumes"]
+    ]
+    assert {"claimName": claim["metadata"]["name"]} in claimed
+    image = JOB.with_name("Dockerfile").read_text()
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    needed = [
+        project["project"]["readme"],
+        *project["project"]["license-files"],
+        "raysweep /home/ray/raysweep/raysweep",
+    ]
+    assert all(part in image for part in needed)
+    newest = project["project"]["dependencies"][0].partition(",<2.")[2]
+    assert f"rayproject/ray:2.{int(newest) - 1}." in image
+
+
 def test_the_readme_says_what_the_file_says() -> None:
     section = (CHECKOUT / "README.md").read_text().partition("## Cluster\n")[2].partition("\n## ")[0]
     block = section.partition("```sh\n")[2].partition("```")[0]

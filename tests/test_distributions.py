@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from raysweep.distributions import ARGUMENTS, SMALLEST, Categorical, Distribution, make
+from raysweep.sweepfile.distributions import ARGUMENTS, SMALLEST, Categorical, Distribution, make
 from tests.sweeps import configs
 
 LOG_4 = math.log(4)

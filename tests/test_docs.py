@@ -1,4 +1,4 @@
-"""The README and the other documents say what is true: their commands and code run, their tables are complete."""
+"""The README and the pages of docs/ say what is true: their commands and code run, their tables are complete."""
 
 from __future__ import annotations
 
@@ -12,22 +12,41 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
 import raysweep
-from raysweep import cli
-from raysweep.parameters import parse
-from raysweep.records import State
-from raysweep.schema import shipped
-from raysweep.spec import SweepSpec
+from raysweep.cli import exit_codes
+from raysweep.cli import program as cli
+from raysweep.errors import BROKEN_OFF
+from raysweep.plan.suggested import to_come
+from raysweep.plan.trials import plan
+from raysweep.results.columns import OWN
+from raysweep.store.records import State
+from raysweep.sweepfile import members as model
+from raysweep.sweepfile.distributions import ARGUMENTS
+from raysweep.sweepfile.parsing import parse
+from raysweep.sweepfile.schema import shipped
+from raysweep.sweepfile.spec import SweepSpec, check
+from tests.sweeps import content
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+DOCS = ROOT / "docs"
+NAVIGATION = [name for entry in yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"] for name in entry.values()]
+PAGES = (ROOT / "README.md", *(DOCS / name for name in NAVIGATION))  # in the order in which they are read
+DOCUMENTS = (*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+CHOICES = ("categorical", "categorical_w_probabilities")
+LINES = 180  # of the README at most: the rest is in docs/
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,7 @@ class Block:
     @property
     def file(self) -> str | None:
         """The file that the block shows, where the line before it begins with a file's name."""
-        named = re.match(r"`(\w+\.\w+)`.*:$", self.before)
+        named = re.match(r"`(\w+\.\w+)`.*[:.]$", self.before)
         return named[1] if named else None
 
     @property
@@ -56,14 +75,25 @@ class Block:
         return told
 
 
-def blocks(*languages: str) -> list[Block]:
-    found = re.finditer(r"^([^\n]*)\n+```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(document: Path, *languages: str) -> list[Block]:
+    text = document.read_text(encoding="utf-8")
+    found = re.finditer(r"^([^\n]*)\n+```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [Block(m[2], m[1], m[3]) for m in found if m[2] in languages]
 
 
+def shown_files() -> dict[str, str]:
+    """The files that the pages show, by name; one that is shown twice is the same."""
+    files: dict[str, str] = {}
+    for block in (block for document in PAGES for block in blocks(document, "python", "json", "toml", "yaml")):
+        if block.file:
+            assert files.setdefault(block.file, block.text) == block.text, f"there are two versions of {block.file}"
+    return files
+
+
 def marked(marker: str) -> str:
-    """The one line of the block behind a marker."""
-    found = re.search(rf"^<!-- {marker} -->\n```sh\n([^\n]*)\n```$", README, re.MULTILINE)
+    """The one line of the block behind a marker in the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^<!-- {marker} -->\n```sh\n([^\n]*)\n```$", text, re.MULTILINE)
     assert found, f"there is no one-line block behind <!-- {marker} -->"
     return found[1]
 
@@ -77,11 +107,10 @@ def skeleton(line: str) -> str:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory with the README's files, which is the working directory."""
-    directory = tmp_path_factory.mktemp("readme")
-    for block in blocks("python", "json", "toml", "yaml"):
-        if block.file:
-            (directory / block.file).write_text(block.text)
+    """A directory with the files that the pages show, which is the working directory."""
+    directory = tmp_path_factory.mktemp("docs")
+    for name, text in shown_files().items():
+        (directory / name).write_text(text)
     shutil.copy(ROOT / "grid.json", directory)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
@@ -108,32 +137,39 @@ def test_the_main_job(digits: subprocess.CompletedProcess[str], workplace: Path)
 
 
 def test_the_digits_sweep_is_of_16_trials() -> None:
-    spec = raysweep.load_spec(ROOT / "grid.json")
-    from raysweep.trials import plan
-
-    assert len(plan(spec)) == 16
+    assert len(plan(raysweep.load_spec(ROOT / "grid.json"))) == 16
 
 
-@pytest.mark.usefixtures("ray_2_cpus", "digits")
-def test_console_blocks(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("ray_2_cpus", "digits", "workplace")
+def test_what_the_pages_show_is_what_a_reader_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    """All commands and all code, in the order in which they are read: later ones use what earlier ones left."""
     ran = 0
-    for command, told in (pair for block in blocks("console") for pair in block.commands):
-        program, *arguments = shlex.split(command)
-        assert program == "raysweep"
-        if arguments[0] == "tensorboard":
-            continue  # it runs until it is ended: see below
-        assert cli.main(arguments) == 0, command
-        printed = capsys.readouterr()
-        actual = {skeleton(line) for line in (printed.out + printed.err).splitlines()}
-        missing = [line for line in told if line != "..." and skeleton(line) not in actual]
-        assert not missing, f"{command} prints\n{printed.out}{printed.err}"
-        ran += 1
-    assert ran >= 5
+    for document in PAGES:
+        names: dict[str, Any] = {}
+        for block in blocks(document, "console", "python"):
+            if block.language == "python" and not block.file:
+                exec(compile(block.text, document.name, "exec"), names)
+            for command, told in block.commands if block.language == "console" else []:
+                ran += _runs(command, told, capsys)
+    assert ran >= 10
+
+
+def _runs(command: str, told: list[str], capsys: pytest.CaptureFixture[str]) -> bool:
+    program, *arguments = shlex.split(command)
+    assert program == "raysweep"
+    if arguments[0] == "tensorboard":
+        return False  # it runs until it is ended: see below
+    assert cli.main(arguments) == 0, command
+    printed = capsys.readouterr()
+    actual = {skeleton(line) for line in (printed.out + printed.err).splitlines()}
+    missing = [line for line in told if line != "..." and skeleton(line) not in actual]
+    assert not missing, f"{command} prints\n{printed.out}{printed.err}"
+    return True
 
 
 @pytest.mark.usefixtures("digits")
 def test_tensorboard_starts(workplace: Path) -> None:
-    commands = [command for block in blocks("console") for command, _ in block.commands]
+    commands = [command for document in PAGES for block in blocks(document, "console") for command, _ in block.commands]
     assert "raysweep tensorboard" in commands
     with _started("tensorboard", "--port", "6123") as process:
         try:
@@ -149,21 +185,19 @@ def _started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def test_python_blocks(workplace: Path) -> None:
-    """They use what the console blocks left, so this comes after them."""
-    if not (workplace / "model.pt").exists():
-        pytest.skip("needs test_console_blocks to have run")
-    code = [block.text for block in blocks("python") if not block.file]
-    assert len(code) >= 2
-    for text in code:
-        exec(compile(text, "README.md", "exec"), {})
-
-
-def test_training_functions_are_ordinary_functions(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Callable[[dict[str, float]], None]] = {}
-    exec((workplace / "train.py").read_text(), names)
-    names["train"]({"lr": 0.01, "batch_size": 128, "epochs": 2})
-    assert [line.split("=")[0] for line in capsys.readouterr().out.splitlines()] == ["loss", "loss"]
+@pytest.mark.parametrize("name", [name for name in shown_files() if not name.endswith(".py")])
+def test_training_functions_are_ordinary_functions(
+    name: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = raysweep.load_spec(workplace / name)
+    file, _, function = spec.trainable.partition(":")
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec((workplace / file).read_text(), names)
+    config = dict(plan(spec)[0].config)
+    names[function](config)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == config["epochs"]
+    assert all(f"{spec.metric.name}=" in line for line in printed)
 
 
 @pytest.mark.usefixtures("ray_2_cpus")
@@ -239,81 +273,156 @@ def test_more_values_and_more_epochs_extend_a_sweep(workplace: Path, capsys: pyt
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == ["done", "dropped"]
 
 
-def test_every_command_and_option_is_documented() -> None:
-    table = README[README.index("## The commands") : README.index("## The sweep file")]
-    commands: dict[str, argparse.ArgumentParser] = {}
+def _table(text: str, heading: str) -> list[list[str]]:
+    """The rows of the table whose first line begins with a heading, as cells."""
+    lines = text[text.index(f"| {heading} |") :].splitlines()
+    rows = []
+    for line in lines[2:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return rows
+
+
+def _first(text: str, heading: str) -> list[str]:
+    """What stands in code in the first column of a table."""
+    return [code for row in _table(text, heading) for code in re.findall(r"`([^`]+)`", row[0])]
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for action in cli._parser()._actions:
         if isinstance(action, argparse._SubParsersAction):
-            commands |= action.choices
-    assert len(commands) >= 7
-    for name, parser in commands.items():
-        row = next((line for line in table.splitlines() if line.startswith(f"| `{name}")), None)
-        assert row is not None, f"raysweep {name} is not in the README's table"
-        for option in (option for action in parser._actions for option in action.option_strings):
-            assert option in ("-h", "--help") or option in table, f"raysweep {name} {option} is not in the README"
+            parsers |= action.choices
+    return parsers
 
 
-def test_documented_commands_and_options_exist() -> None:
-    known = {"run", "plan", "results", "best", "tensorboard", "init", "schema"}
-    table = README[README.index("## The commands") : README.index("## The sweep file")]
-    rows = {match[1] for match in re.finditer(r"^\| `(\w+)", table, re.MULTILINE)}
-    parsers = [
-        parser
-        for action in cli._parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
-        for parser in action.choices.values()
-    ]
-    options = {option for parser in parsers for action in parser._actions for option in action.option_strings}
-    assert known <= rows
-    assert {match[0] for match in re.finditer(r"--[a-z][a-z-]+", table)} <= options
+def test_every_command_and_option_is_documented() -> None:
+    text = page("commands.md")
+    documented = [name.split()[0] for name in _first(text, "command")]
+    assert sorted(documented) == sorted(_parsers())
+    options = {option for parser in _parsers().values() for a in parser._actions for option in a.option_strings}
+    assert {option for option in options - {"-h", "--help"} if option not in text} == set()
+    assert set(re.findall(r"--[a-z][a-z-]+", text)) <= options
 
 
-def _keys(first: str, last: str) -> list[str]:
-    table = README[README.index(first) : README.index(last)]
-    return [match[1] for match in re.finditer(r"^\| `([^`]+)` \|", table, re.MULTILINE)]
+def test_every_exit_code_is_documented() -> None:
+    codes = {0, exit_codes.FAILED, exit_codes.WRONG, BROKEN_OFF, exit_codes.INTERRUPTED}
+    assert {int(row[0]) for row in _table(page("commands.md"), "code")} == codes
 
 
 def test_every_key_of_the_sweep_file_is_documented() -> None:
+    text = page("sweep-file.md")
     fields = [field.alias or name for name, field in SweepSpec.model_fields.items()]
-    assert sorted(_keys("| key |", "A parameter is one of")) == sorted(fields)
+    assert sorted(_first(text, "key")) == sorted(fields)
     assert sorted(fields) == sorted(json.loads(shipped())["properties"])
+    members = {
+        name
+        for group in vars(model).values()
+        if isinstance(group, type) and issubclass(group, BaseModel) and group is not SweepSpec
+        for name in group.model_fields
+    }
+    assert members > {"goal", "gpu", "reduction"}
+    assert {name for name in members if f"`{name}`" not in text and f'"{name}"' not in text} == set()
 
 
 def test_every_form_of_a_parameter_is_one() -> None:
-    forms = _keys("| written |", "The keys are those")
-    assert len(forms) == 5
-    for form in forms:
+    forms = _first(page("sweep-file.md"), "written")
+    parameters = [form for form in forms if form.startswith('"')]
+    assert len(parameters) == 9
+    for form in parameters:
         [parameter, *_] = parse(json.loads(f"{{{form}}}"))
         assert parameter
 
 
-def test_a_wandb_file_works_but_for_its_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "train.py").write_text("def train(config): pass\n")
-    file = (
-        "method: random\nmetric: {name: loss, goal: minimize}\nrun_cap: 3\n"
+def test_every_distribution_is_documented_with_its_arguments() -> None:
+    text = page("sweep-file.md")
+    assert sorted(_first(text, "distribution")) == sorted({*ARGUMENTS, *CHOICES, "constant"})
+    for cells in _table(text, "distribution"):
+        for name in re.findall(r"`(\w+)`", cells[0]):
+            told = re.findall(r"`(\w+)`", cells[1])
+            assert name not in ARGUMENTS or set(told) in (set(ARGUMENTS[name]), {"q"}), name
+
+
+@pytest.mark.parametrize("name", ["sweep-file.md", "search.md", "scripts.md", "training.md", "trainers.md"])
+def test_what_is_shown_of_sweep_files_can_be_written(name: str) -> None:
+    fragments = [json.loads(block.text) for block in blocks(DOCS / name, "json") if not block.file]
+    assert fragments
+    for fragment in fragments:
+        trainable = {"trainable": None} if "program" in fragment else {}
+        sweep = check(content(**{"name": "shown", **fragment, **trainable}), name)
+        assert plan(sweep) or to_come(sweep, ())
+
+
+def test_every_state_is_documented() -> None:
+    assert _first(page("interrupting.md"), "state") == [str(state) for state in State]
+
+
+def test_every_column_of_ours_is_documented() -> None:
+    assert {*OWN} == {*_first(page("results.md"), "column")} - {"best.NAME", "best.epoch"}
+
+
+def test_every_public_name_is_on_the_page_of_the_api() -> None:
+    described = re.findall(r"^::: raysweep\.(\w+)$", page("api.md"), re.MULTILINE)
+    assert sorted(described) == sorted(raysweep.__all__)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    assert sorted(NAVIGATION) == sorted(path.name for path in DOCS.glob("*.md"))
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= LINES
+
+
+def test_the_pictures_are_those_that_are_shown() -> None:
+    shown = {
+        (document.parent / target).resolve()
+        for document in PAGES
+        for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", document.read_text(encoding="utf-8"))
+    }
+    assert shown == set((DOCS / "images").iterdir())
+
+
+def test_the_picture_of_a_terminal_fetches_nothing(tmp_path: Path) -> None:
+    from docs import pictures
+
+    pictures.terminal(tmp_path / "picture.svg", "raysweep run grid.json", "2 done, 1 running")
+    for picture in (tmp_path / "picture.svg", DOCS / "images/live-table.svg"):
+        text = picture.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ").replace("&#160;", " ")
+        assert "raysweep run grid.json" in text and " done, " in text
+        assert not re.search(r"@font-face|url\([^#]|href", text)
+
+
+def test_a_wandb_file_works_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.py").write_text("print(1)\n")
+    grid = tmp_path / "wandb.yaml"
+    grid.write_text(
+        "program: train.py\nmethod: random\nmetric: {name: loss, goal: minimize}\nrun_cap: 3\n"
         "parameters:\n  lr: {distribution: log_uniform_values, min: 0.001, max: 0.1}\n  layers: {values: [1, 2]}\n"
         "  optimizer: {parameters: {name: {value: adam}}}\n"
     )
-    grid = tmp_path / "wandb.yaml"
-    grid.write_text(f"{file}program: train.py\n")
-    assert cli.main(["plan", str(grid)]) == 2
-    assert '"trainable": "train.py:train"' in capsys.readouterr().err
-    grid.write_text(f"{file}trainable: train.py:train\n")
     assert cli.main(["plan", str(grid), "--json", "--runs", str(tmp_path)]) == 0
     assert json.loads(capsys.readouterr().out)["to_run"] == 3
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_relative_links_lead_somewhere(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        if path.startswith("https:"):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        if name.startswith("https:"):
             continue
-        assert (ROOT / path).exists(), f"{document} links to {target}"
+        path = document.parent / name if name else document
+        assert path.exists(), f"{document.name} links to {target}"
         if anchor:
-            headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in _anchors(path), f"{document.name} links to {target}"
+
+
+def _anchors(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    described = re.findall(r"^::: (\S+)$", text, re.MULTILINE)  # by mkdocstrings
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings} | {*described}
 
 
 def test_ci_runs_the_test_command_as_it_is_printed() -> None:

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 import raysweep
-from raysweep import cli
-from raysweep.records import State
-from raysweep.results import Results
+from raysweep.cli import program as cli
+from raysweep.results.results import Results
+from raysweep.store.records import State
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -47,6 +47,14 @@ def test_fashion_mnist_sweeps_the_tutorials_grid(tmp_path: Path) -> None:
     history = results.history()
     assert history["val_accuracy"].between(0, 1).all()
     assert {"loss", "accuracy", "val_loss", "epoch_duration", "run_duration"} <= set(history.columns)
+
+
+def test_a_script_that_knows_nothing_of_sweeps_is_swept(tmp_path: Path) -> None:
+    assert "raysweep" not in (EXAMPLES / "script/regression.py").read_text()
+    results = sweep(EXAMPLES / "script/grid.json", tmp_path)
+    assert len(results) == 4
+    assert all([report.epoch for report in trial.reports] == list(range(1, 21)) for trial in results.trials)
+    assert results.best.best is not None and float(results.best.best.metrics["Loss/train"]) < 1
 
 
 @pytest.fixture(scope="module")

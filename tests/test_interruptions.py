@@ -21,7 +21,7 @@ import pytest
 import raysweep
 from benchmarks import faults
 from benchmarks.processes import MARK, end, marked, send
-from raysweep.records import State
+from raysweep.store.records import State
 
 ROOT = Path(__file__).parent.parent
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, which needs root")
@@ -98,6 +98,7 @@ def test_a_killed_run_goes_on(command: Command, number: signal.Signals) -> None:
     assert counts.total() <= 18 + 2 and len(counts) == 18  # at most one epoch again for each running trial
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("process", "path"), [("raylet", "/raylet/raylet"), ("gcs_server", "/gcs/gcs_server")])
 def test_a_run_whose_ray_dies_ends_and_goes_on(
     command: Command, monkeypatch: pytest.MonkeyPatch, process: str, path: str
@@ -228,6 +229,7 @@ def test_a_read_only_disk_is_told_before_anything_starts(command: Command, small
     assert command.run("results", "sweep")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_killed_vision_training_gives_the_very_numbers(command: Command) -> None:
     grid = command.folder / "digits.json"
     content = json.loads((ROOT / "grid.json").read_text())

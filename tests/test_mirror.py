@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep import head as head_module
-from raysweep import mirror as mirror_module
 from raysweep.errors import StoreError
-from raysweep.head import Bytes, Head, Line, SupersededError
-from raysweep.lock import lock
-from raysweep.mirror import Here, Mirror
-from raysweep.records import Report, State, TrialRecord
-from raysweep.store import RunDirectory, TrialFolder
+from raysweep.store.claim import SupersededError
+from raysweep.store.directory import RunDirectory
+from raysweep.store.folder import TrialFolder
+from raysweep.store.lock import lock
+from raysweep.store.records import Report, State, TrialRecord
+from raysweep.transfer import mirror as mirror_module
+from raysweep.transfer import receiver as head_module
+from raysweep.transfer.mirror import Here, Mirror
+from raysweep.transfer.receiver import Bytes, Line, Receiver
 
 TRIAL = "x=1-0123456789"
 
@@ -26,7 +28,7 @@ TRIAL = "x=1-0123456789"
 class Direct(Line):
     """Calls the head in this process; `calls` of them, and then no more."""
 
-    def __init__(self, head: Head, trial: str = TRIAL, calls: int = 10**9) -> None:
+    def __init__(self, head: Receiver, trial: str = TRIAL, calls: int = 10**9) -> None:
         self.attempt = os.urandom(16).hex()
         self._head = head
         self._trial = trial
@@ -55,7 +57,7 @@ class Attempts:
 
     def __init__(self, run: RunDirectory, folder: Path) -> None:
         self.run = run
-        self.head = Head(str(run.path))
+        self.head = Receiver(str(run.path))
         self.folder = folder
         self.count = 0
 
@@ -193,7 +195,7 @@ def test_a_head_that_was_started_again_knows_the_attempts(attempts: Attempts, tm
     second.open()
     attempts.head._let_go(TRIAL)  # as the end of its process does
     for mirror in (first, second):
-        mirror._head._head = Head(str(attempts.run.path))
+        mirror._head._head = Receiver(str(attempts.run.path))
     train(second, tmp_path, [1])
     with pytest.raises(StoreError):
         train(first, tmp_path, [2])

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from raysweep.distributions import Categorical, Distribution
-from raysweep.parameters import Axis, Constant, Draw, Parameter, ParameterError, nearest, parse
+from raysweep.sweepfile.distributions import Categorical, Distribution
+from raysweep.sweepfile.parameters import Axis, Constant, Draw, Parameter, ParameterError, nearest
+from raysweep.sweepfile.parsing import parse
 
 
 def read(value: Any, *, random: bool = False) -> Parameter:

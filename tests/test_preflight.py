@@ -11,12 +11,12 @@ import ray
 import yaml
 
 import raysweep
-from raysweep import cli
-from raysweep.autoscaling import Autoscaling, autoscaling
-from raysweep.cluster import Cluster
+from raysweep.cli import program as cli
+from raysweep.engine.autoscaling import Autoscaling, autoscaling
+from raysweep.engine.nodes import Cluster
+from raysweep.engine.preflight import Facts, problems
 from raysweep.errors import ClusterError
-from raysweep.preflight import Facts, problems
-from raysweep.spec import Resources
+from raysweep.sweepfile.members import Resources
 
 VERSIONS = {"Python": "3.11.7", "raysweep": "0.1.0", "ray": "2.60.0", "torch": "2.9.0"}
 CHECKOUT = Path(__file__).parents[1]

@@ -11,16 +11,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.job import Job
-from raysweep.mirror import place
-from raysweep.reconciliation import Again, Reconciliation, Standing, reconcile
-from raysweep.recording import Recording
-from raysweep.records import State, TrialError
-from raysweep.results import Results, read
-from raysweep.spec import SweepSpec, check
-from raysweep.store import RunDirectory
-from raysweep.sweep import reopen
-from raysweep.trials import plan
+from raysweep.driver.sweep import reopen
+from raysweep.plan.reconciliation import Again, Reconciliation, Standing, reconcile
+from raysweep.plan.reference import Reference
+from raysweep.plan.run import Run
+from raysweep.plan.trials import plan
+from raysweep.results.reading import read
+from raysweep.results.results import Results
+from raysweep.store.directory import RunDirectory
+from raysweep.store.records import State, TrialError
+from raysweep.sweepfile.spec import SweepSpec, check
+from raysweep.worker.ending import Ending
+from raysweep.worker.recording import Recording
 
 ALL = frozenset({Again.FAILED, Again.STOPPED})
 
@@ -57,8 +59,10 @@ sweeps = st.builds(
 runs = st.lists(st.tuples(sweeps, st.one_of(st.none(), st.integers(0, 12))), min_size=1, max_size=5)
 
 
-def loss(config: Mapping[str, Any], epoch: int) -> float:
-    return float(config["x"] + config.get("opt", {}).get("momentum", 0)) / epoch
+def report(config: Mapping[str, Any], epoch: int) -> dict[str, float]:
+    """As a Recorder reports, which knows whose epoch it is."""
+    loss = float(config["x"] + config.get("opt", {}).get("momentum", 0)) / epoch
+    return {"loss": loss, "epoch_duration": 1.0, "run_duration": float(epoch)}
 
 
 class KilledError(Exception):
@@ -73,55 +77,47 @@ def run(spec: SweepSpec, store: RunDirectory, reports: int | None) -> None:
     todo = reconcile(spec, plan(spec), store).missing(ALL)
     reopen(todo, ALL, None)
     for standing in todo:
-        recording = Recording(job(spec, standing), place(standing.folder.path, None))
+        recording = Recording(common(spec), standing.trial, standing.folder)
         try:
             train(spec, standing, recording, left)
-            recording.finish(recording.missing_metric())
+            recording.end(Ending.complete(recording.reports))
         finally:
             recording.close()
 
 
 def train(spec: SweepSpec, standing: Standing, recording: Recording, left: list[int | None]) -> None:
     config = standing.trial.config
-    if config["x"] == 3 and recording.epoch == 0:
-        recording.add({"loss": loss(config, 1)}, 1.0, save(recording))
-        recording.finish(TrialError("ValueError", "once"))  # the first attempt at x=3 fails
+    if config["x"] == 3 and recording.reports.epoch == 0:
+        recording.add(report(config, 1), 1.0, save(recording))
+        recording.end(Ending.failed(TrialError("ValueError", "once")))  # the first attempt at x=3 fails
         return
-    for _ in range(recording.epoch, config["epochs"]):
+    for _ in range(recording.reports.epoch, config["epochs"]):
         if left[0] is not None:
             if left[0] == 0:
                 raise KilledError
             left[0] -= 1
-        recording.add({"loss": loss(config, recording.epoch + 1)}, 1.0, save(recording))
+        recording.add(report(config, recording.reports.epoch + 1), 1.0, save(recording))
         if recording.is_over:
             return
 
 
 def save(recording: Recording) -> str:
-    name = f"checkpoint_{recording.epoch + 1:06d}"
+    name = f"checkpoint_{recording.reports.epoch + 1:06d}"
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "epoch.json").write_text(json.dumps(recording.epoch + 1))
+        Path(folder, "epoch.json").write_text(json.dumps(recording.reports.epoch + 1))
         recording.folder.save_checkpoint(Path(folder), name)
     return name
 
 
-def job(spec: SweepSpec, standing: Standing) -> Job:
-    return Job(
-        folder=str(standing.folder.path),
-        id=standing.trial.id,
-        name=standing.trial.name,
-        config=dict(standing.trial.config),
-        trainable=spec.trainable,
-        directory=".",
-        metric="loss",
-        goal="minimize",
-        stop=spec.limits,
-        keep_last=1,
+def common(spec: SweepSpec) -> Run:
+    return Run(
+        reference=Reference(spec.trainable, Path()),
         code=None,
-        resources={},
-        gpu=0,
-        threads=1,
-        seed=0,
+        metric=spec.metric,
+        limits=spec.limits,
+        keep_last=1,
+        resources=spec.resources,
+        sweep_seed=0,
     )
 
 

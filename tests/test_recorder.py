@@ -18,8 +18,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from raysweep.errors import TrainableError
-from raysweep.recorder import Recorder
-from raysweep.summaries import histograms, image_grid
+from raysweep.training.randomness import random_states, set_random_states
+from raysweep.training.recorder import Recorder
+from raysweep.training.summaries import histograms, image_grid
 from tests.fake_session import FakeSession, without_times
 
 EPOCHS = 4
@@ -328,3 +329,15 @@ def test_grid_of_normalised_and_of_byte_images(images: Tensor) -> None:
     grid = image_grid(images)
     assert grid is not None
     assert grid.value[0].image.width == 4 * 10
+
+
+def test_random_states_come_back_also_from_checkpoints_of_earlier_versions() -> None:
+    random.seed(7)
+    random.gauss()
+    states = random_states()
+    version, words, normal = states["python"].values()
+    old = {**states, "python": (version, tuple(words.tolist()), normal)}
+    expected = [random.gauss(), random.random(), np.random.rand(), float(torch.rand(1))]
+    for saved in (states, old):
+        set_random_states(saved)
+        assert [random.gauss(), random.random(), np.random.rand(), float(torch.rand(1))] == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.errors import TrainableError
-from raysweep.reference import Reference, load, locate
+from raysweep.plan.reference import Reference, import_trainable, locate
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +93,23 @@ class TestLocate:
         reference = Reference(f"{folder}/script_of_a_test.py:train", Path("/"))
         assert locate(reference) == folder / "script_of_a_test.py"
 
-    def test_cannot_look_into_what_has_no_source(self, folder: Path) -> None:
-        assert locate(Reference("math:sqrt", folder)) is None
+    # math is in a file of its own in some Pythons, and a part of them in others
+    @pytest.mark.parametrize("module", ["math", "sys", "sys.monitoring", "_struct"])
+    def test_refuses_what_is_built_into_python(self, folder: Path, module: str) -> None:
+        with pytest.raises(TrainableError, match=f"'{module}' is built into Python .* \"train.py:train\""):
+            locate(Reference(f"{module}:sqrt", folder))
+
+    def test_refuses_a_folder_that_is_no_package(self, folder: Path) -> None:
+        (folder / "mine" / "__init__.py").unlink()
+        with pytest.raises(TrainableError, match=r"'mine' is a folder .* such as \"mine.train:main\""):
+            locate(Reference("mine:main", folder))
+        assert locate(Reference("mine.training:train", folder)) == folder / "mine" / "training.py"
+
+    def test_cannot_look_into_what_is_compiled(self, folder: Path) -> None:
+        reference = Reference("pydantic_core._pydantic_core:SchemaValidator", folder)  # in Rust
+        assert locate(reference) is None
+        with pytest.raises(TrainableError, match="no step"):
+            import_trainable(reference)
 
     @pytest.mark.parametrize("length", [500, 5000])
     def test_stands_long_expressions(self, folder: Path, length: int) -> None:
@@ -103,18 +118,18 @@ class TestLocate:
 
 class TestLoad:
     def test_imports_a_module_beside_the_sweep_file(self, folder: Path) -> None:
-        assert load(Reference("mine.training:train", folder))({}) == 7
+        assert import_trainable(Reference("mine.training:train", folder))({}) == 7
 
     def test_imports_a_file_with_what_is_beside_it(self, folder: Path) -> None:
-        assert load(write(folder, "from mine.other import x\ndef train(config): return x"))({}) == 7
+        assert import_trainable(write(folder, "from mine.other import x\ndef train(config): return x"))({}) == 7
 
     def test_gives_the_same_function_again(self, folder: Path) -> None:
         reference = write(folder, "def train(config): ...")
-        assert load(reference) is load(reference)
+        assert import_trainable(reference) is import_trainable(reference)
 
     def test_tells_files_of_the_same_name_apart(self, folder: Path) -> None:
-        here = load(write(folder, "def train(config): return 'here'", "train.py"))
-        there = load(write(folder / "mine", "def train(config): return 'there'", "train.py"))
+        here = import_trainable(write(folder, "def train(config): return 'here'", "train.py"))
+        there = import_trainable(write(folder / "mine", "def train(config): return 'there'", "train.py"))
         assert (here({}), there({})) == ("here", "there")
 
     def test_makes_classes_that_pickle_finds(self, folder: Path) -> None:
@@ -125,7 +140,7 @@ class Point:
     x: int
 def train(config): return Point(3)
 """
-        point = load(write(folder, source))({})
+        point = import_trainable(write(folder, source))({})
         assert dataclasses.asdict(pickle.loads(pickle.dumps(point))) == {"x": 3}
 
     def test_leaves_no_half_of_a_module(self, folder: Path) -> None:
@@ -134,7 +149,7 @@ def train(config): return Point(3)
             with pytest.raises(
                 TrainableError, match=r"ZeroDivisionError: division by zero \(.*script_of_a_test.py, line 2\)"
             ):
-                load(reference)
+                import_trainable(reference)
         assert "script_of_a_test" not in sys.modules
 
     @pytest.mark.parametrize(
@@ -149,7 +164,7 @@ def train(config): return Point(3)
         ],
     )
     def test_takes_whatever_can_be_called_with_a_configuration(self, folder: Path, source: str) -> None:
-        load(write(folder, source))({})
+        import_trainable(write(folder, source))({})
 
     @pytest.mark.parametrize(
         ("source", "message"),
@@ -166,4 +181,4 @@ def train(config): return Point(3)
     )
     def test_refuses_what_cannot(self, folder: Path, source: str, message: str) -> None:
         with pytest.raises(TrainableError, match=message):
-            load(write(folder, source))
+            import_trainable(write(folder, source))

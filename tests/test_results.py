@@ -13,16 +13,18 @@ import pytest
 
 import raysweep
 from raysweep.errors import SpecError, StoreError
-from raysweep.records import Report, State, TrialError, TrialRecord
-from raysweep.results import Results
-from raysweep.store import RunDirectory
-from raysweep.trials import Trial, plan
+from raysweep.plan.trials import Trial, plan
+from raysweep.results.results import Results
+from raysweep.store.directory import RunDirectory
+from raysweep.store.records import Report, State, TrialError, TrialRecord
 from tests.sweeps import spec
 
 Metrics = list[Mapping[str, float | str]]
 
 
-def make(runs: Path, parameters: dict[str, Any], reports: Callable[[Trial], Metrics], **keys: Any) -> Results:
+def make(
+    runs: Path, parameters: dict[str, Any], reports: Callable[[Trial], Metrics], counted: bool = False, **keys: Any
+) -> Results:
     """A run directory as a sweep would leave it; a trial without reports has failed."""
     sweep = spec(parameters, **keys)
     store = RunDirectory(runs / "sweep")
@@ -34,7 +36,9 @@ def make(runs: Path, parameters: dict[str, Any], reports: Callable[[Trial], Metr
         error = None if told else TrialError("ValueError", "before the first report")
         state = State.FAILED if error else State.DONE
         folder.write(TrialRecord(trial.id, trial.name, sweep.trainable, trial.config, state, error))
-        folder.keep_reports(Report(epoch, 0.0, 0.5, 0.5 * epoch, metrics) for epoch, metrics in enumerate(told, 1))
+        folder.keep_reports(
+            Report(epoch, 0.0, 0.5, 0.5 * epoch, metrics, counted=counted) for epoch, metrics in enumerate(told, 1)
+        )
     return raysweep.load("sweep", runs)
 
 
@@ -112,9 +116,61 @@ def test_the_leaderboard_sorts_and_filters(results: Results) -> None:
         results.leaderboard(sort_by="los")
 
 
+def test_columns_of_any_name_can_be_sorted_by_and_asked_for(tmp_path: Path) -> None:
+    def reports(trial: Trial) -> Metrics:
+        return [{"loss": 1.0, "-x": -trial.number, "top 5": trial.number, "a<=b": trial.number, "seconds": 5}]
+
+    results = make(tmp_path, {"x": [1, 2, 3], "a": [0]}, reports)
+    assert results.leaderboard(sort_by="-x")["x"].tolist() == [3, 2, 1]
+    assert results.leaderboard(sort_by="--x")["x"].tolist() == [1, 2, 3]
+    assert results.leaderboard(where=["top 5 >= 2", "a<=b=3"])["x"].tolist() == [3]
+    assert results.leaderboard(where=["metric.seconds=5"])["x"].tolist() == [1, 2, 3]
+    for text in ("=3", "x", ""):
+        with pytest.raises(SpecError, match="write NAME=VALUE"):
+            results.leaderboard(where=[text])
+
+
 def test_a_sweep_without_reports_has_tables_all_the_same(tmp_path: Path) -> None:
     results = make(tmp_path, {"x": [1, 2]}, lambda trial: [])
     results.write()
     assert results.history().empty and len(results.frame()) == 2
     with pytest.raises(StoreError, match="no trial has reported 'loss' yet"):
         _ = results.best
+
+
+def test_a_run_directory_whose_file_would_now_be_refused_is_read(tmp_path: Path) -> None:
+    parameters = {"lr": {"min": 0.0, "max": 1.0}}
+    before = make(tmp_path, parameters, lambda trial: [{"loss": 1.0}])  # a grid, which is not written in the file
+    raw = RunDirectory(before.directory).sweep()["spec"]
+    RunDirectory(before.directory).write_sweep({**raw, "method": "grid"}, [])
+    assert [trial.state for trial in raysweep.load("sweep", tmp_path).trials] == [State.DONE]
+
+
+class TestFewerEpochs:
+    """The sweep file asks for fewer epochs than a trial has been trained for."""
+
+    def shortened(self, runs: Path, trained: int, asked: int, metrics: Metrics, **keys: Any) -> list[float | str]:
+        """The losses that are shown of a trial that was trained for `trained` epochs."""
+        before = make(runs, {"epochs": trained}, lambda trial: metrics, **keys)
+        sweep = spec({"epochs": asked})
+        RunDirectory(before.directory).write_sweep(sweep.model_dump(mode="json", by_alias=True, exclude_unset=True), [])
+        (trial,) = raysweep.load("sweep", runs).trials
+        assert trial.state is State.DONE
+        return [report.metrics["loss"] for report in trial.reports]
+
+    def test_hide_what_a_recorder_counted_beyond_them(self, tmp_path: Path) -> None:
+        many: Metrics = [{"loss": 0.5**n} for n in range(5)]
+        assert self.shortened(tmp_path, 3, 2, many, counted=True) == [1.0, 0.5]
+
+    def test_hide_what_a_recorder_of_version_0_1_0_counted_beyond_them(self, tmp_path: Path) -> None:
+        many: Metrics = [{"loss": 0.5**n, "epoch_duration": 1.0, "run_duration": 1.0 * n} for n in range(5)]
+        assert self.shortened(tmp_path, 3, 2, many) == [1.0, 0.5]
+
+    def test_hide_what_is_beyond_them_where_there_was_a_report_for_each(self, tmp_path: Path) -> None:
+        assert self.shortened(tmp_path, 3, 2, [{"loss": 0.5**n} for n in range(3)]) == [1.0, 0.5]
+
+    @pytest.mark.parametrize("reports", [1, 3, 20], ids=["fewer", "one before training", "ten for each"])
+    @pytest.mark.parametrize("asked", [1, 2])
+    def test_hide_nothing_where_only_the_function_knows(self, tmp_path: Path, reports: int, asked: int) -> None:
+        metrics: Metrics = [{"loss": float(n)} for n in range(reports)]
+        assert self.shortened(tmp_path, 2, asked, metrics) == [float(n) for n in range(reports)]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.autoscaling import Autoscaling
-from raysweep.cluster import Cluster
-from raysweep.spec import Resources
+from raysweep.engine.autoscaling import Autoscaling
+from raysweep.engine.nodes import Cluster
+from raysweep.sweepfile.members import Resources
 
 NODES = st.lists(
     st.builds(lambda cpu, gpu: {"CPU": float(cpu), "GPU": float(gpu)}, st.integers(0, 16), st.integers(0, 8)),

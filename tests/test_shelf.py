@@ -17,24 +17,29 @@ import pytest
 import torch
 
 from raysweep.errors import TrainableError
-from raysweep.reporting import TrialContext, running, shared
-from raysweep.shelf import Shelf
+from raysweep.training.reporting import TrialContext, running, shared
+from raysweep.training.shelf import Shelf
 from tests.fake_session import FakeSession
 
 SIZE = 64_000_000  # bytes
 HOLDER = """\
 import os, sys, time
 from pathlib import Path
-from raysweep.shelf import Shelf
-from tests.test_shelf import load
+from raysweep.training.shelf import Shelf
+from tests.test_shelf import hold, load
 
-data = Shelf(Path(sys.argv[1])).get(load, (sys.argv[2], {size}), {{}})
+data = Shelf(Path(sys.argv[1]), hold).get(load, (sys.argv[2], {size}), {{}})
 assert int(data["images"].sum()) == {size}
 if len(sys.argv) > 3:
     data["images"][:] = 7
 print("ready", flush=True)
 time.sleep(600)
 """
+
+
+def hold(name: str, handle: int) -> tuple[int, int]:
+    """This process holds it itself."""
+    return os.getpid(), os.dup(handle)
 
 
 def load(log: str, size: int) -> dict[str, Any]:
@@ -153,14 +158,14 @@ def test_what_a_process_writes_is_its_own(processes: Processes) -> None:
     ],
 )
 def test_data_comes_back_as_it_was(data: object, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = Shelf(tmp_path, hold)
     for _ in range(2):
         found = shelf.get(lambda: (data, "text"), (), {})
         assert repr(found) == repr((data, "text"))
 
 
 def test_trials_of_one_process_do_not_see_each_others_writes(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = Shelf(tmp_path, hold)
     one = shelf.get(torch.ones, (3,), {})
     one += 1
     assert shelf.get(torch.ones, (3,), {}).tolist() == [1, 1, 1]
@@ -173,13 +178,13 @@ def test_trials_of_one_process_do_not_see_each_others_writes(tmp_path: Path) -> 
 def test_other_functions_and_arguments_are_other_data(
     other: Callable[..., Any], arguments: tuple[int], tmp_path: Path
 ) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = Shelf(tmp_path, hold)
     shelf.get(np.ones, (3,), {})
     assert shelf.get(other, arguments, {}).tolist() == other(*arguments).tolist()
 
 
 def test_loading_may_fail_and_be_tried_again(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = Shelf(tmp_path, hold)
     for _ in range(2):
         with pytest.raises(ValueError, match="no such data"):
             shelf.get(fail, (), {})
@@ -187,7 +192,7 @@ def test_loading_may_fail_and_be_tried_again(tmp_path: Path) -> None:
 
 def test_what_cannot_be_pickled(tmp_path: Path) -> None:
     with pytest.raises(TrainableError, match=r"shared\(\): what was loaded cannot be pickled"):
-        Shelf(tmp_path).get(lambda: (one for one in "abc"), (), {})
+        Shelf(tmp_path, hold).get(lambda: (one for one in "abc"), (), {})
 
 
 def test_outside_a_sweep_it_just_loads(tmp_path: Path) -> None:
@@ -198,7 +203,7 @@ def test_outside_a_sweep_it_just_loads(tmp_path: Path) -> None:
 def test_in_a_trial_it_is_on_the_shelf(tmp_path: Path) -> None:
     log = tmp_path / "log"
     session = FakeSession(tmp_path)
-    trial = TrialContext("one", tmp_path, None, session, shelf=Shelf(tmp_path / "shelf"))  # type: ignore[arg-type]
+    trial = TrialContext("one", tmp_path, None, session, shelf=Shelf(tmp_path / "shelf", hold))  # type: ignore[arg-type]
     with running(trial):
         for _ in range(2):
             assert shared(load, str(log), size=3)["classes"] == ("a", "b")

@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 import pytest
 
-from raysweep.limits import seconds
-from raysweep.records import Report
-from raysweep.spec import Metric, check, flat
-from raysweep.sweepfile import load
+from raysweep.errors import SpecError
+from raysweep.store.records import Report
+from raysweep.sweepfile.file import load_spec
+from raysweep.sweepfile.limits import seconds
+from raysweep.sweepfile.members import Metric
+from raysweep.sweepfile.parameters import flat
+from raysweep.sweepfile.spec import check
 from tests.conftest import SweepFile
 from tests.sweeps import content, spec
 
@@ -55,16 +58,16 @@ class TestFormats:
             "text": "1e-5",
             "version": "1e5x",
         }
-        as_json = load(sweep_file(parameters=parameters))
-        as_yaml = load(
+        as_json = load_spec(sweep_file(parameters=parameters))
+        as_yaml = load_spec(
             sweep_file(YAML.replace("  nothing: null\n", "").replace("defaults: &shared\n", ""), file="sweep.yaml")
         )
-        as_toml = load(sweep_file(TOML, file="sweep.toml"))
+        as_toml = load_spec(sweep_file(TOML, file="sweep.toml"))
         assert as_json == as_yaml == as_toml
 
     def test_yaml_reads_floats_as_people_write_them(self, sweep_file: SweepFile) -> None:
         text = YAML.replace("defaults: &shared\n", "")
-        parameters = load(sweep_file(text, file="sweep.yml")).parameters
+        parameters = load_spec(sweep_file(text, file="sweep.yml")).parameters
         assert parameters["lr"] == [1e-5, 4e-4, 1.5e-3, 0.1, 1]
         assert [type(value) for value in parameters["lr"]] == [float, float, float, float, int]
         assert (parameters["text"], parameters["version"], parameters["nothing"]) == ("1e-5", "1e5x", None)
@@ -79,26 +82,65 @@ parameters:
     <<: *one
     lr: 3
 """
-        assert load(sweep_file(text, file="s.yaml")).parameters["other"] == {"lr": 3, "size": 2}
+        assert load_spec(sweep_file(text, file="s.yaml")).parameters["other"] == {"lr": 3, "size": 2}
+
+    def test_yaml_merges_again_and_again(self, sweep_file: SweepFile) -> None:
+        text = """\
+trainable: train.py:train
+metric: {name: loss, goal: minimize}
+parameters:
+  one: &one {a: 1, b: 2}
+  two: &two
+    <<: *one
+    b: 3
+  three:
+    <<: [*two, *one]
+    c: 4
+  four:
+    <<: *two
+  five:
+    <<: *two
+    a: 5
+"""
+        parameters = load_spec(sweep_file(text, file="s.yaml")).parameters
+        assert parameters["two"] == parameters["four"] == {"a": 1, "b": 3}
+        assert parameters["three"] == {"a": 1, "b": 3, "c": 4} and parameters["five"] == {"a": 5, "b": 3}
+        with pytest.raises(SpecError, match=r"the key 'b' stands twice in one object \(line 8\)"):
+            load_spec(sweep_file(text.replace("    b: 3\n", "    b: 3\n    b: 4\n", 1), file="s.yaml"))
+
+    def test_yaml_takes_no_name_for_true_or_false(self, sweep_file: SweepFile) -> None:
+        text = """\
+trainable: train.py:train
+metric: {name: loss, goal: minimize}
+parameters:
+  on: yes
+  off: [on, off]
+  yes: {no: 1, "true": 2}
+  True: false
+"""
+        parameters = load_spec(sweep_file(text, file="s.yaml")).parameters
+        assert parameters == {"on": True, "off": [True, False], "yes": {"no": 1, "true": 2}, "True": False}
+        with pytest.raises(SpecError, match="the key 'on' stands twice"):
+            load_spec(sweep_file(text.replace("off: [", "on: ["), file="s.yaml"))
 
     def test_a_byte_order_mark_is_no_matter(self, sweep_file: SweepFile) -> None:
-        assert load(sweep_file("\ufeff" + json.dumps(content()))) == load(sweep_file())
+        assert load_spec(sweep_file("\ufeff" + json.dumps(content()))) == load_spec(sweep_file())
 
     def test_the_name_is_the_files_stem_unless_given(self, sweep_file: SweepFile) -> None:
-        assert load(sweep_file(file="digits.json")).name == "digits"
-        assert load(sweep_file(file="digits.json", name="other")).name == "other"
+        assert load_spec(sweep_file(file="digits.json")).name == "digits"
+        assert load_spec(sweep_file(file="digits.json", name="other")).name == "other"
 
     def test_every_example_loads(self) -> None:
         root = Path(__file__).parents[1]
-        files = [root / "grid.json", *root.glob("examples/**/*.json"), *root.glob("raysweep/starter/*.json")]
+        files = [root / "grid.json", *root.glob("examples/**/*.json"), *root.glob("raysweep/cli/starter/*.json")]
         for path in files:
-            assert load(path).parsed
+            assert load_spec(path).parsed
 
 
 class TestOverrides:
     def override(self, sweep_file: SweepFile, *texts: str) -> dict[str, Any]:
         parameters = {"lr": [1, 2], "net": "a", "opt": {"name": "sgd"}, "wandb": {"parameters": {"deep": {"value": 1}}}}
-        return load(sweep_file(parameters=parameters), texts).parameters
+        return load_spec(sweep_file(parameters=parameters), texts).parameters
 
     @pytest.mark.parametrize(
         ("text", "value"),

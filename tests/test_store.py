@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -16,18 +17,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.errors import StoreError
-from raysweep.records import FORMAT, Reached, Report, State, TrialError, TrialRecord, whole
-from raysweep.store import RunDirectory, TrialFolder, write_text
+from raysweep.store.directory import RunDirectory
+from raysweep.store.files import write_text
+from raysweep.store.folder import TrialFolder
+from raysweep.store.lease import LEASE
+from raysweep.store.records import FORMAT, Reached, Report, State, TrialError, TrialRecord, whole
 
 RECORD = TrialRecord("3fa9c1d2e0", "lr=0.1-3fa9c1d2e0", "train.py:train", {"lr": 0.1, "opt": {"a": [1]}}, State.RUNNING)
 
-metrics = st.dictionaries(st.text(min_size=1), st.floats() | st.integers(-(2**60), 2**60) | st.text())
+words = st.text() | st.from_regex(r"'{0,3}(NaN|-?Infinity)", fullmatch=True)
+metrics = st.dictionaries(st.text(min_size=1), st.floats() | st.integers(-(2**60), 2**60) | words)
 reports = st.builds(
     Report,
     st.integers(1, 10**6),
     *[st.floats(0, 1e12)] * 3,
     metrics,
     st.none() | st.just("checkpoint_000001"),
+    counted=st.booleans(),
 )
 
 
@@ -52,13 +58,24 @@ class TestReports:
         assert "\n" not in line
         assert json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
         back = Report.from_json(line)
-        words = {name for name, value in report.metrics.items() if value in ("NaN", "Infinity", "-Infinity")}
-        same = {k: v for k, v in report.metrics.items() if k not in words and v == v}
-        assert {k: v for k, v in back.metrics.items() if k in same} == same
-        assert [k for k, v in back.metrics.items() if v != v and k not in words] == [
-            k for k, v in report.metrics.items() if v != v
-        ]
         assert replace(back, metrics={}) == replace(report, metrics={})
+        assert [(n, type(v), repr(v)) for n, v in back.metrics.items()] == [
+            (n, type(v), repr(v)) for n, v in report.metrics.items()
+        ]
+
+    def test_of_version_0_1_0_are_read_as_it_read_them(self) -> None:
+        line = (
+            '{"epoch": 1, "time": 0.0, "epoch_duration": 1.0, "run_duration": 1.0, '
+            '"metrics": {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": "nan", "e": 1}, "checkpoint": null}'
+        )
+        report = Report.from_json(line)
+        assert str(dict(report.metrics)) == "{'a': nan, 'b': inf, 'c': -inf, 'd': 'nan', 'e': 1}"
+        assert not report.counted and report.to_json() == line
+
+    def test_say_that_a_recorder_counted_only_where_one_did(self) -> None:
+        assert "counted" not in Report(1, 0.0, 1.0, 1.0).to_json()
+        with pytest.raises(ValueError, match="is no report: counted: "):
+            Report.from_json(Report(1, 0.0, 1.0, 1.0, counted=True).to_json().replace("true", '"yes"'))
 
     def test_keep_nan_and_the_infinities(self) -> None:
         report = Report(1, 0.0, 1.0, 1.0, {"a": float("nan"), "b": float("inf"), "c": float("-inf")})
@@ -77,6 +94,20 @@ class TestReports:
         folder.result_file.write_bytes(line[: line.index("é".encode()) + 1])
         assert folder.reports() == []
 
+    @pytest.mark.parametrize("zeros", [(0, 10), (0, 200), (20, 200)])
+    def test_that_a_power_cut_tore_do_not_count(self, folder: TrialFolder, zeros: tuple[int, int]) -> None:
+        """Several that were written at once: what of them is not on the disk is zeros, anywhere in them."""
+        lines = [f"{Report(epoch, 0.0, 1.0, 1.0, {'loss': 0.5}).to_json()}\n".encode() for epoch in (1, 2, 3, 4)]
+        start, end = (len(lines[0]) + at for at in zeros)
+        text = b"".join(lines)
+        folder.result_file.write_bytes(text[:start] + bytes(end - start) + text[end:])
+        assert [report.epoch for report in folder.reports()] == [1]
+
+    def test_that_are_damaged_otherwise_are_not_taken_for_torn(self, folder: TrialFolder) -> None:
+        folder.result_file.write_text("".join(f"{Report(k, 0.0, 1.0, 1.0).to_json()}\n" for k in (1, 0, 3)))
+        with pytest.raises(StoreError, match=r"result\.json: cannot be used: line 2: is no report: epoch: "):
+            folder.reports()
+
     def test_can_be_taken_back(self, folder: TrialFolder) -> None:
         three = [Report(epoch, 0.0, 1.0, 1.0) for epoch in (1, 2, 3)]
         folder.keep_reports(three)
@@ -92,13 +123,25 @@ class TestRecords:
         "record",
         [
             RECORD,
-            replace(RECORD, state=State.FAILED, error=TrialError("ValueError", "no\n\ud800"), ended=1.5, attempts=3),
+            replace(RECORD, state=State.FAILED, error=TrialError("ValueError", "no\n\\ud800"), ended=1.5, attempts=3),
             replace(RECORD, state=State.DONE, limit=Reached("loss", 0.1), code="abc", host="h", pid=3, started=0.5),
+            replace(RECORD, state=State.DONE, limit=Reached("loss", float("inf")), seal="12-34"),
+            replace(RECORD, state=State.DONE, limit=Reached("epoch", 2**53 + 1)),
         ],
     )
     def test_are_read_back_as_they_were(self, folder: TrialFolder, record: TrialRecord) -> None:
         folder.write(record)
         assert folder.record() == record
+
+    def test_of_version_0_1_0_may_say_infinity_as_json_does_not(self) -> None:
+        text = replace(RECORD, limit=Reached("loss", float("-inf"))).to_json()
+        json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        assert TrialRecord.from_json(text.replace('"-Infinity"', "-Infinity")) == TrialRecord.from_json(text)
+
+    def test_hold_only_text_that_every_file_can(self, folder: TrialFolder) -> None:
+        folder.write(replace(RECORD, state=State.FAILED, error=TrialError("ValueError", "no\n\ud800")))
+        record = folder.record()
+        assert record is not None and record.error == TrialError("ValueError", "no\n\\ud800")
 
     def test_are_missing_where_nothing_ran(self, run: RunDirectory) -> None:
         assert run.trial("lr=1-abc").record() is None
@@ -208,6 +251,25 @@ class TestCheckpoints:
         folder.prune_checkpoints(["checkpoint_000002", "checkpoint_000010"])
         assert [path.name for path in folder.checkpoints()] == ["checkpoint_000002", "checkpoint_000010"]
 
+    def test_are_not_what_a_user_calls_so(self, folder: TrialFolder, tmp_path: Path) -> None:
+        source = self.source(tmp_path, "one")
+        for epoch in (999_999, 1_000_000):
+            folder.save_checkpoint(source, f"checkpoint_{epoch:06d}")
+        for name in ("checkpoint_best", "checkpoint_1", "checkpoint_000001_old"):
+            (folder.path / name).mkdir()
+        for name in ("checkpoint_best.pt", "checkpoint_000009"):
+            (folder.path / name).write_text("mine")
+        assert [path.name for path in folder.checkpoints()] == ["checkpoint_999999", "checkpoint_1000000"]
+        folder.prune_checkpoints(["checkpoint_1000000"])
+        assert sorted(path.name for path in folder.path.glob("checkpoint_*")) == [
+            "checkpoint_000001_old",
+            "checkpoint_000009",
+            "checkpoint_1",
+            "checkpoint_1000000",
+            "checkpoint_best",
+            "checkpoint_best.pt",
+        ]
+
 
 def test_clearing_a_folder_leaves_the_record(folder: TrialFolder) -> None:
     folder.keep_reports([Report(1, 0.0, 1.0, 1.0)])
@@ -264,14 +326,12 @@ class TestRunDirectory:
         assert list(run.path.iterdir()) == []
 
     def test_can_be_asked_to_stop(self, run: RunDirectory) -> None:
-        trial = run.trial("a-b")
         assert not run.stop_requested()
         run.request_stop()
         assert run.stop_requested()
-        assert trial.stop_requested()
         run.clear_stop()
         run.clear_stop()
-        assert not trial.stop_requested()
+        assert not run.stop_requested()
 
 
 def hold(path: Path, pipe: Connection) -> None:
@@ -295,9 +355,18 @@ class TestLock:
         process.join()
 
     def test_keeps_other_processes_out(self, run: RunDirectory, holder: tuple[Any, Connection]) -> None:
+        """And says who holds it, which sweep.json may not know yet."""
         run.write_sweep({}, [{"pid": 42, "host": "far"}])
         assert run.is_locked()
-        with pytest.raises(StoreError, match=r"another run is at work here \(process 42 on far\)"), run.lock():
+        told = rf"another run is at work here \(process {holder[0].pid} on {platform.node()}\); wait for it, `"
+        with pytest.raises(StoreError, match=told), run.lock():
+            pass
+
+    def test_of_an_earlier_release_has_no_lease(self, run: RunDirectory, holder: tuple[Any, Connection]) -> None:
+        run.write_sweep({}, [{"pid": 42, "host": "far"}])
+        (run.path / LEASE).unlink()
+        told = r"another run is at work here \(process 42 on far\); wait for it"
+        with pytest.raises(StoreError, match=told), run.lock():
             pass
 
     def test_goes_with_the_process(self, run: RunDirectory, holder: tuple[Any, Connection]) -> None:

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 import raysweep
-from raysweep.errors import SpecError, StoreError
-from raysweep.progress import Progress
-from raysweep.reconciliation import Again
-from raysweep.records import State
-from raysweep.results import Results
-from raysweep.spec import check
-from raysweep.store import RunDirectory
-from raysweep.sweep import Options
-from raysweep.trials import Trial
+from raysweep.driver.progress import Progress
+from raysweep.driver.schedulers import HyperBand
+from raysweep.driver.sweep import RunOptions
+from raysweep.errors import BrokenOffError, SpecError, StoreError
+from raysweep.plan.reconciliation import Again
+from raysweep.plan.trials import Trial
+from raysweep.results.results import Results
+from raysweep.store.directory import RunDirectory
+from raysweep.store.records import State
+from raysweep.sweepfile.spec import check
 
 pytestmark = pytest.mark.usefixtures("ray_2_cpus")
 HERE = Path(__file__).parent
@@ -39,14 +40,14 @@ class Sweep:
         self,
         parameters: dict[str, Any],
         *,
-        options: Options | None = None,
-        function: str = "counted",
+        options: RunOptions | None = None,
+        function: str = "functions.py:counted",
         progress: Progress | None = None,
         **keys: Any,
     ) -> Results:
         content = {
             "name": "sweep",
-            "trainable": f"functions.py:{function}",
+            "trainable": function,
             "metric": {"name": "loss", "goal": "minimize"},
             "parameters": {"log": str(self.folder / "log"), **parameters},
             **keys,
@@ -57,7 +58,7 @@ class Sweep:
             runs=self.folder,
             directory=HERE,
             progress=self.progress,
-            options=options or Options(),
+            options=options or RunOptions(),
         )
 
     @property
@@ -79,8 +80,8 @@ def states(results: Results) -> Counter[State]:
     return Counter(trial.state for trial in results.trials)
 
 
-def again(*which: Again) -> Options:
-    return Options(again=frozenset(which))
+def again(*which: Again) -> RunOptions:
+    return RunOptions(again=frozenset(which))
 
 
 def test_only_the_difference_runs(sweep: Sweep) -> None:
@@ -168,7 +169,7 @@ def test_a_lost_worker_is_retried_from_the_checkpoint(sweep: Sweep) -> None:
 def test_a_worker_lost_too_often_fails_its_trial(sweep: Sweep) -> None:
     results = sweep.run({"x": [1, 2], "epochs": 3, "bad": "die", "bad_x": 1}, retries=1)
     assert states(results) == {State.FAILED: 1, State.DONE: 1}
-    assert str(results.failed[0].error).startswith("WorkerLost")
+    assert str(results.failed[0].error).startswith("ProcessDied: the trial's process was killed by SIGKILL")
     assert Counter(sweep.epochs())["1 1"] == 1
 
 
@@ -180,7 +181,7 @@ def test_out_of_memory_is_a_state_of_its_own(sweep: Sweep) -> None:
 
 def test_a_time_limit_ends_a_trial_that_never_reports(sweep: Sweep) -> None:
     started = time.monotonic()
-    results = sweep.run({"x": [1]}, function="silent", stop={"time": "2s"})
+    results = sweep.run({"x": [1]}, function="functions.py:silent", stop={"time": "2s"})
     assert states(results) == {State.FAILED: 1}
     assert str(results.failed[0].error) == "TimeLimit: nothing was reported within 2 s (stop.time)"
     assert time.monotonic() - started < 60
@@ -257,6 +258,38 @@ def test_other_early_stopping(sweep: Sweep, kind: str) -> None:
     assert max(Counter(sweep.epochs()).values()) == 1
 
 
+@pytest.mark.parametrize("kind", ["asha", "median", "hyperband"])
+def test_early_stopping_by_a_metric_that_is_not_in_each_report(sweep: Sweep, kind: str) -> None:
+    early = {"type": kind, "grace": 1, "reduction": 2}
+    results = sweep.run({"x": [1, 2, 3, 4], "epochs": 6}, function="functions.py:sparse", early_stopping=early)
+    assert set(states(results)) <= {State.DONE, State.STOPPED} and states(results)[State.DONE] >= 1
+    assert results.best.config["x"] == 1
+
+
+def test_early_stopping_by_a_metric_that_is_called_as_a_key_of_tunes(sweep: Sweep) -> None:
+    early = {"type": "asha", "grace": 1, "reduction": 2}
+    metric = {"name": "done", "goal": "minimize"}
+    parameters = {"x": [1, 2, 3, 4], "epochs": 6}
+    results = sweep.run(
+        parameters, function="functions.py:named", early_stopping=early, metric=metric, max_concurrent=1
+    )
+    assert states(results) == {State.DONE: 1, State.STOPPED: 3}
+    assert results.best.config["x"] == 1
+
+
+def test_an_error_of_a_scheduler_ends_the_run_in_order(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {"x": [1, 2, 3, 4], "epochs": 4}
+    early = {"type": "hyperband", "grace": 1, "reduction": 2}
+    with monkeypatch.context() as patch:
+        patch.setattr(HyperBand, "on_trial_result", lambda *arguments: vars(Progress)["no such bracket"])
+        with pytest.raises(BrokenOffError, match=r"HyperBand failed \(KeyError: 'no such bracket'\); .*run again"):
+            sweep.run(parameters, early_stopping=early)
+    assert (sweep.path / "results.csv").exists()
+    assert states(raysweep.load("sweep", sweep.folder))[State.FAILED] == 0
+    assert set(states(sweep.run(parameters, early_stopping=early))) == {State.DONE, State.STOPPED}
+    assert max(Counter(sweep.epochs()).values()) == 1
+
+
 def test_a_budget_drains_and_the_next_run_goes_on(sweep: Sweep) -> None:
     parameters = {"x": [1, 2, 3, 4], "epochs": 4, "pause": 0.7}
     results = sweep.run(parameters, budget=2)
@@ -295,7 +328,7 @@ def test_a_run_asked_to_stop_drains(sweep: Sweep) -> None:
 def test_a_run_that_has_drained_before_that_was_looked_for_says_why(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raysweep.halt.INTERVAL", 1000)
+    monkeypatch.setattr("raysweep.driver.halt.INTERVAL", 1000)
     with asked_to_stop(sweep, trials=1):
         results = sweep.run({"x": [1], "epochs": 10, "pause": 0.5})
     assert states(results) == {State.INTERRUPTED: 1}
@@ -310,28 +343,30 @@ def test_a_hopeless_sweep_ends_early(sweep: Sweep) -> None:
 
 def test_max_failures(sweep: Sweep) -> None:
     parameters = {"x": list(range(1, 13)), "epochs": 3, "bad": "raise"}
-    assert 2 <= len(sweep.run(parameters, options=Options(max_failures=2)).failed) <= 5
-    assert len(sweep.run(parameters, options=Options(max_failures=0)).failed) == 12
+    assert 2 <= len(sweep.run(parameters, options=RunOptions(max_failures=2)).failed) <= 5
+    assert len(sweep.run(parameters, options=RunOptions(max_failures=0)).failed) == 12
 
 
 @pytest.mark.parametrize("isolate", [False, True])
 def test_each_trial_finds_a_process_as_new(sweep: Sweep, isolate: bool) -> None:
-    history = sweep.run({"x": [1, 2, 3, 4]}, function="surroundings", options=Options(isolate=isolate)).history()
+    history = sweep.run(
+        {"x": [1, 2, 3, 4]}, function="surroundings.py:surroundings", options=RunOptions(isolate=isolate)
+    ).history()
     assert history["loss"].nunique() == 1  # equal seeds, equal random numbers
     assert set(history["threads"]) == {1} and set(history["grad"]) == {1} and set(history["double"]) == {0}
     assert set(history["deterministic"]) == {0}
     assert set(history["cwd"]) == {str(Path.cwd())}
-    assert history["process"].nunique() == 4 if isolate else history["process"].nunique() <= 2
+    assert history["process"].nunique() == 4
 
 
 def test_what_a_trial_prints_is_in_its_folder(sweep: Sweep) -> None:
-    results = sweep.run({"x": [7]}, function="surroundings")
+    results = sweep.run({"x": [7]}, function="surroundings.py:surroundings")
     assert (results.trials[0].path / "output.log").read_text() == "hello from 7\n"
 
 
 def test_a_class_trainable_goes_on_from_its_checkpoint(sweep: Sweep) -> None:
-    sweep.run({"x": [1]}, function="Stepper", stop={"training_iteration": 2})
-    results = sweep.run({"x": [1]}, function="Stepper", stop={"training_iteration": 4})
+    sweep.run({"x": [1]}, function="stepper.py:Stepper", stop={"training_iteration": 2})
+    results = sweep.run({"x": [1]}, function="stepper.py:Stepper", stop={"training_iteration": 4})
     assert sweep.epochs() == ["1 1", "1 2", "1 3", "1 4"]
     assert results.history()["nested/count"].tolist() == [1, 2, 3, 4]
 
@@ -351,7 +386,7 @@ def test_changed_code_is_noticed_and_repeated_when_asked(sweep: Sweep, tmp_path:
     )  # fmt: skip
 
     def losses(*which: Again) -> list[float]:
-        results = raysweep.run(spec, runs=tmp_path, directory=tmp_path, options=Options(again=frozenset(which)))
+        results = raysweep.run(spec, runs=tmp_path, directory=tmp_path, options=RunOptions(again=frozenset(which)))
         told: list[float] = results.frame()["loss"].tolist()
         return told
 
@@ -393,6 +428,6 @@ def train(config):
         "parameters": {"x": 1},
     }
     (trial,) = raysweep.run(
-        check(content, "test"), runs=tmp_path, directory=tmp_path, options=Options(isolate=True)
+        check(content, "test"), runs=tmp_path, directory=tmp_path, options=RunOptions(isolate=True)
     ).trials
     assert [report.metrics["imported"] for report in trial.reports] == [0.0, 0.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import raysweep
-from raysweep.results import Results
-from raysweep.spec import check
-from raysweep.tensorboard import EventLog
+from raysweep.results.results import Results
+from raysweep.sweepfile.spec import check
+from raysweep.training.events import EventLog
 
 Ask = Callable[[str, dict[str, Any]], Any]
 
@@ -130,3 +133,18 @@ def test_a_trial_that_goes_on_hides_what_it_repeats(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+def test_a_parameter_that_no_float_can_hold_is_shown_as_text(tmp_path: Path) -> None:
+    events = EventLog(tmp_path)
+    events.session_start({"large": 10**400, "nan": math.nan, "number": 3}, "trial")
+    events.close()
+    (path,) = tmp_path.iterdir()
+    start = next(
+        HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info.hparams
+        for event in LegacyEventFileLoader(str(path)).Load()
+        for value in event.summary.value
+        if value.tag.endswith("session_start_info")
+    )
+    shown = {name: (value.string_value, value.number_value) for name, value in start.items()}
+    assert shown == {"large": (str(10**400), 0.0), "nan": ("NaN", 0.0), "number": ("", 3.0)}

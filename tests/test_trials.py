@@ -13,8 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from raysweep.errors import SpecError
-from raysweep.spec import flat
-from raysweep.trials import NAME_LENGTH, canonical, plan, size, trial_id
+from raysweep.plan.identity import canonical, trial_id
+from raysweep.plan.names import NAME_LENGTH, labels, telling
+from raysweep.plan.trials import plan, size
+from raysweep.sweepfile.parameters import flat
 from tests.sweeps import configs, content, ids, names, planned, spec
 
 FORMS = {"values", "grid_search", "value", "distribution", "parameters", "min", "max", "probabilities"}
@@ -160,7 +162,7 @@ class TestIdentity:
     def test_is_the_same_in_another_process(self) -> None:
         text = json.dumps(content(name="sweep", parameters={"lr": [0.01, 1e-5], "steps": 5}))
         program = (
-            "import json, sys; from raysweep.spec import check; from raysweep.trials import plan;"
+            "import json, sys; from raysweep.sweepfile.spec import check; from raysweep.plan.trials import plan;"
             "print(*(t.id for t in plan(check(json.loads(sys.argv[1]), 'x'))))"
         )
         command = [sys.executable, "-c", program, text]
@@ -283,6 +285,45 @@ class TestRandom:
     def test_method_random_takes_run_cap_for_samples(self) -> None:
         assert len(planned({"a": {"min": 0.0, "max": 1.0}}, method="random", run_cap=7)) == 7
 
+    @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 40))
+    def test_run_cap_is_reached_where_there_are_so_many(self, sizes: list[int], cap: int) -> None:
+        parameters = {f"p{index}": list(range(size)) for index, size in enumerate(sizes)}
+        searched = ids(parameters, method="random", run_cap=cap)
+        assert len(searched) == min(cap, math.prod(sizes))
+        first = ids(parameters, method="random", samples=cap)  # just so many draws, of which some are equal
+        assert searched[: len(first)] == first
+
+    @given(st.integers(1, 20), st.integers(1, 20))
+    def test_a_larger_run_cap_keeps_the_earlier_trials(self, few: int, more: int) -> None:
+        parameters = {"a": {"min": 1, "max": 6}, "b": [1, 2, 3]}
+        small = ids(parameters, method="random", run_cap=few)
+        assert ids(parameters, method="random", run_cap=few + more)[: len(small)] == small
+
+    def test_draws_on_to_improbable_values_and_past_excluded_ones(self) -> None:
+        rare = {"values": [1, 2], "probabilities": [0.995, 0.005]}
+        assert len(planned({"a": rare}, method="random", run_cap=2)) == 2
+        got = configs({"a": [1, 2, 3, 1.0], "b": [4, 5]}, method="random", run_cap=6, exclude=[{"a": 1, "b": 5}])
+        assert len(got) == 5
+        with pytest.raises(SpecError, match="exclude: drops all"):
+            planned({"a": {"min": 0.0, "max": 1.0}, "b": 1}, method="random", run_cap=3, exclude=[{"b": 1}])
+
+    @pytest.mark.parametrize(
+        ("drawn", "count"),
+        [
+            ({"min": 3, "max": 7}, 5),
+            ({"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25}, 5),
+            ({"distribution": "q_log_uniform_values", "min": 32, "max": 64, "q": 16}, 3),
+            ({"values": [1, 1.0, True]}, 2),
+        ],
+    )
+    def test_knows_when_it_has_drawn_all_there_is(self, drawn: dict[str, Any], count: int) -> None:
+        started = time.perf_counter()
+        assert len(planned({"a": drawn}, method="random", run_cap=1000)) == count
+        assert time.perf_counter() - started < 1
+
+    def test_fewer_samples_than_run_cap_are_no_more(self) -> None:
+        assert len(planned({"a": {"min": 0.0, "max": 1.0}}, method="random", samples=3, run_cap=9)) == 3
+
     def test_equal_draws_are_one_trial(self) -> None:
         assert len(planned({"a": {"min": 1, "max": 2}}, samples=50)) == 2
 
@@ -330,6 +371,27 @@ class TestNames:
         (trial,) = planned({"lr": 0.1})
         assert trial.name == f"trial-{trial.id}"
 
+    def test_have_something_of_each_parameter_where_not_all_has_room(self) -> None:
+        long = {f"parameter_number_{index}": [f"value-{index}-{'x' * 40}-{n}" for n in (1, 2)] for index in range(5)}
+        got = names({**long, "seed": [0, 1]})
+        assert len({name.rpartition("-")[0] for name in got}) == 2**6
+        assert all(re.fullmatch(r"para=[x-]+\d,para=.*,seed=[01]-\w{10}", name) for name in got)
+        drawn = names({**long, "lr": {"min": 0.0, "max": 1.0}}, samples=2)
+        assert all(re.search(r",lr=0\.\d{2,6}-", name) for name in drawn)
+
+    def test_keep_the_beginning_of_values_where_that_tells_them_apart(self) -> None:
+        got = names({"path": [f"/{word}/{'x' * 100}" for word in ("one", "two")], "y" * 80: [1, 2]})
+        assert [name[: len("path=one")] for name in got] == ["path=one", "path=two"] * 2
+
+    def test_have_no_remains_of_escape_sequences(self) -> None:
+        red, title = "\x1b[31mRED\x1b[0m", "\x1b]0;title\x07blue"
+        assert [name.rpartition("-")[0] for name in names({"x": [red, title, "\x1bcgreen"]})] == [
+            "x=RED", "x=blue", "x=green",
+        ]  # fmt: skip
+
+    def test_begin_with_what_a_shell_takes_for_a_name(self) -> None:
+        assert names({"-rf": [1, 2]})[0].startswith("rf=1-")
+
     def test_do_not_show_what_is_untracked(self) -> None:
         assert all("dir" not in name for name in names({"lr": [1, 2], "dir": "/x"}, untracked=["dir"]))
 
@@ -354,3 +416,33 @@ class TestNames:
             assert len(trial.name) <= NAME_LENGTH
             assert trial.name.endswith(f"-{trial.id}")
         assert len({trial.name for trial in trials}) == len(trials)
+
+
+class TestLabels:
+    """What trials are called where there is little room."""
+
+    def test_are_the_names_without_the_ids(self) -> None:
+        trials = planned({"lr": [0.1, 0.2]})
+        assert list(labels({t.id: t.name for t in trials}).values()) == ["lr=0.1", "lr=0.2"]
+
+    def test_have_the_id_where_nothing_else_tells_them_apart(self) -> None:
+        one, two, three = planned({"tag": ["a b", "a_b", "c"]})
+        assert labels({t.id: t.name for t in (one, two, three)}) == {
+            one.id: one.name,
+            two.id: two.name,
+            three.id: "tag=c",
+        }
+        (alone,) = planned({"lr": 1})
+        assert labels({alone.id: alone.name}) == {alone.id: alone.id}
+
+    @given(small_groups | st.dictionaries(st.text(max_size=200), st.lists(st.text() | st.floats(), max_size=3)))
+    def test_are_all_different_and_so_are_their_beginnings(self, group: dict[str, Any]) -> None:
+        try:
+            trials = planned(group)
+        except SpecError:
+            assume(False)
+        told = list(labels({t.id: t.name for t in trials}).values())
+        assert len(set(told)) == len(trials)
+        length = telling(told)
+        assert len({text[:length] for text in told}) == len(trials)
+        assert length == 1 or len({text[: length - 1] for text in told}) < len(trials)

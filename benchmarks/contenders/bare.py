@@ -16,8 +16,8 @@ class Bare:
         import torch
         from ray import tune
 
-        import raysweep.trainable
         import raysweep.vision.training
+        import raysweep.worker.actor
 
         self.held = (torch, tune, raysweep)
 

@@ -60,8 +60,8 @@ def run_raysweep(
     import ray
 
     import raysweep
-    from raysweep.cluster import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
-    from raysweep.spec import check
+    from raysweep.engine.environment import DRIVER_ENVIRONMENT, WORKER_ENVIRONMENT
+    from raysweep.sweepfile.spec import check
 
     os.environ.update(DRIVER_ENVIRONMENT | WORKER_ENVIRONMENT)
     ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False)

@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from raysweep.reporting import shared
+from raysweep.errors import TrainableError
+from raysweep.training.reporting import shared
 from raysweep.vision.options import Options
-from raysweep.vision.sources import Arrays, source
+from raysweep.vision.pictures import FOLDER, Pictures, pictures
+from raysweep.vision.sources import source
 
+MEASURED = 2000  # pictures of a folder that its statistics are of, so that they are the same wherever it fits
+Part = tuple[Tensor | Pictures, Tensor]  # images (N, C, H, W) uint8 or float32, or in files; labels (N,) int64
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) float32, labels (N,) int64
 Collated = TypeVar("Collated")
 
@@ -69,6 +73,18 @@ def _moments(channel: Tensor) -> tuple[float, float]:
     return mean, (spread / max(size - 1, 1)) ** 0.5
 
 
+@dataclass(frozen=True)
+class Preparing:
+    """How inputs are made of stored images (..., C, H, W): scaled to [0, 1], and normalised where that is asked."""
+
+    normalize: Statistics | None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The inputs."""
+        ready = pixels(images)
+        return ready if self.normalize is None else self.normalize.normalized(ready)
+
+
 class Images(Dataset[tuple[Tensor, int]]):
     """Images of one data set with their labels, all in memory.
 
@@ -76,13 +92,16 @@ class Images(Dataset[tuple[Tensor, int]]):
     batches as from torchvision's data set with ToTensor and Normalize, many times faster.
 
     Args:
-        arrays: images (N, C, H, W), uint8 or float32 in [0, 1], and labels (N,) int64.
+        arrays: images (N, C, H, W), uint8 or float32 in [0, 1], or `Pictures`, and labels (N,) int64.
         normalize: what to normalise batches by; None to leave them in [0, 1].
+
+    Attributes:
+        prepare: how batches are made of what is stored.
     """
 
-    def __init__(self, arrays: Arrays, normalize: Statistics | None = None) -> None:
+    def __init__(self, arrays: Part, normalize: Statistics | None = None) -> None:
         self._images, self._labels = arrays
-        self._normalize = normalize
+        self.prepare = Preparing(normalize)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -93,17 +112,18 @@ class Images(Dataset[tuple[Tensor, int]]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         chosen = torch.tensor(indices)
-        return self._prepared(self._images[chosen]), self._labels[chosen]
+        return self.prepare(self._images[chosen]), self._labels[chosen]
 
     def slices(self, size: int) -> Iterator[Batch]:
         """All images in order, in batches of `size`. Draws no random numbers; a DataLoader draws one."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield self._prepared(self._images[part]), self._labels[part]
+            yield self.prepare(self._images[part]), self._labels[part]
 
-    def _prepared(self, images: Tensor) -> Tensor:
-        ready = pixels(images)
-        return ready if self._normalize is None else self._normalize.normalized(ready)
+    @property
+    def stored(self) -> Batch | None:
+        """All images as they are stored, with their labels; None where they are in files."""
+        return (self._images, self._labels) if isinstance(self._images, Tensor) else None
 
     def loader(self, batch_size: int, shuffle: bool, num_workers: int = 0) -> DataLoader[tuple[Tensor, int]]:
         """An ordinary DataLoader; its batches are (images, labels)."""
@@ -142,7 +162,9 @@ class DataSet:
             TrainableError: see `raysweep.vision.sources.source`.
         """
         data_dir = Path(options.data_dir).expanduser().absolute()
-        train, validation, classes, measured = shared(_load, options.dataset, data_dir, options.limit)
+        train, validation, classes, measured = shared(
+            _load, options.dataset, data_dir, options.limit, options.image_size
+        )
         normalize = measured if options.normalize else None
         _, channels, height, width = train[0].shape
         return cls(
@@ -155,13 +177,30 @@ class DataSet:
         )
 
 
-def _load(name: str, data_dir: Path, limit: int | None) -> tuple[Arrays, Arrays, tuple[str, ...], Statistics]:
-    train, validation, classes = source(name, data_dir)
+def _load(
+    name: str, data_dir: Path, limit: int | None, image_size: int | None
+) -> tuple[Part, Part, tuple[str, ...], Statistics]:
+    is_folder = name.startswith(FOLDER)
+    if image_size is not None and not is_folder:
+        raise TrainableError(f'image_size is for pictures, dataset "{FOLDER}PATH"; those of {name!r} have their size')
+    train: Part
+    validation: Part
+    train, validation, classes = pictures(name, image_size) if is_folder else source(name, data_dir)
     if limit is not None:
         train, validation = _first(train, limit), _first(validation, max(1, limit // 5))
-    return train, validation, tuple(classes), statistics(train[0])
+    train, validation = _decoded(train, validation)
+    return train, validation, tuple(classes), statistics(train[0][:MEASURED] if is_folder else train[0][:])
 
 
-def _first(arrays: Arrays, count: int) -> Arrays:
+def _decoded(train: Part, validation: Part) -> tuple[Part, Part]:
+    """Both parts in memory, if there is room for them; else as they came."""
+    files, others = train[0], validation[0]
+    if isinstance(files, Tensor) or isinstance(others, Tensor) or not files.fit(others):
+        return train, validation
+    return (files[:], train[1]), (others[:], validation[1])
+
+
+def _first(arrays: Part, count: int) -> Part:
     images, labels = arrays
-    return images[:count].clone(), labels[:count].clone()  # a clone lets go of the rest
+    some = images[:count].clone() if isinstance(images, Tensor) else images.first(count)
+    return some, labels[:count].clone()  # a clone lets go of the rest

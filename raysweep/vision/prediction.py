@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from raysweep.errors import TrainableError
+from raysweep.training.weights import NETWORK, WEIGHTS, loaded
 from raysweep.vision.data import pixels
 from raysweep.vision.description import Description
 from raysweep.vision.networks import build
 from raysweep.vision.training import evaluating
-from raysweep.weights import NETWORK, WEIGHTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -118,10 +117,9 @@ def _read_description(path: Path) -> Description:
 
 def _read(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
-        raise TrainableError(f"{path} does not hold weights that can be loaded: {reason}") from error
+        return loaded(path)
+    except ValueError as error:
+        raise TrainableError(f"{path} does not hold weights that can be loaded: {error}") from None
 
 
 def _tensor(images: Any, known: Description | None) -> Tensor:

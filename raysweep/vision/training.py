@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
+import os
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +20,17 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from raysweep.errors import TrainableError
-from raysweep.recorder import Recorder
+from raysweep.fusion.course import Course
+from raysweep.training.recorder import Recorder, Stateful
+from raysweep.training.reporting import current_trial
+from raysweep.vision.augment import augmented
+from raysweep.vision.average import Average
 from raysweep.vision.data import DataSet
 from raysweep.vision.description import Description
 from raysweep.vision.networks import build
 from raysweep.vision.options import Options, unknown
+from raysweep.vision.precision import Precision
+from raysweep.vision.schedule import Schedule
 
 VALIDATION_BATCH = 250  # as fast as 1,000 on one core, and 50 MB less in each process; numbers do not depend on it
 UNFIT = ("LBFGS", "Muon", "SparseAdam")  # they want a closure, matrices only, sparse gradients
@@ -36,6 +47,9 @@ class Training:
     optimizer: Optimizer
     device: torch.device
     layout: torch.memory_format  # of the images, and of the network's weights
+    precision: Precision
+    schedule: Schedule | None
+    average: Average | None
 
     @classmethod
     def build(cls, options: Options) -> Training:
@@ -50,63 +64,111 @@ class Training:
         seed_all(options.seed)
         layout = torch.channels_last if options.channels_last else torch.preserve_format
         network = build(description, options.pretrained).to(device).to(memory_format=layout)
-        return cls(options, data, description, network, make_optimizer(network, options), device, layout)
+        average = Average(network, options.ema) if options.ema else None
+        if options.compile:
+            _compile(network, *([average.network] if average else []))
+        optimizer = make_optimizer(network, options)
+        schedule = Schedule.of(options, math.ceil(len(data.train) / options.batch_size), optimizer)
+        precision = Precision.of(options.precision, device)
+        return cls(options, data, description, network, optimizer, device, layout, precision, schedule, average)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is validated, and that the checkpoints hold: the trained one, or its average."""
+        return self.network if self.average is None else self.average.network
 
     def run(self) -> None:
         """Train for all epochs, or those that are left, and report each."""
+        if self._trained_together():
+            return
         recorder = self._recorder()
         options = self.options
         loader = self.data.train.loader(options.batch_size, options.shuffle, options.num_workers)
-        for _ in recorder.epochs(options.epochs):
-            for images, labels in recorder.batches(loader):
-                recorder.count(*self.step(images, labels))
+        for epoch in recorder.epochs(options.epochs):
+            for step, (images, labels) in enumerate(recorder.batches(loader), (epoch - 1) * len(loader)):
+                recorder.count(*self.step(images, labels, step))
             loss, accuracy = self.validate()
             recorder.metrics(val_loss=loss, val_accuracy=accuracy)
+            if self.schedule is not None:
+                recorder.metrics(learning_rate=self.optimizer.param_groups[0]["lr"])
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _trained_together(self) -> bool:
+        """Train with others as one program, where that is asked for and comes to the same."""
+        trial, options = current_trial(), self.options
+        if trial is None or trial.companions is None:
+            return False
+        train, validation = self.data.train.stored, self.data.validation.stored
+        changes = (options.augment != "none", options.precision != "float32", options.compile, options.num_workers)
+        if any((*changes, self.average, self.schedule)) or train is None or validation is None:
+            return False
+        loss = partial(functional.cross_entropy, label_smoothing=options.label_smoothing)
+        course = Course(
+            self.network,
+            self.optimizer,
+            loss,
+            train,
+            validation,
+            options.epochs,
+            options.batch_size,
+            shuffle=options.shuffle,
+            recording=self._recording(),
+            prepare=self.data.train.prepare,
+        )
+        return trial.companions.train(course)
+
+    def step(self, images: Tensor, labels: Tensor, step: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Train on one batch.
 
         Args:
             images: (N, C, H, W) float32, on any device.
             labels: (N,) int64.
+            step: which of the training's this is, from 0: the learning rate and random changes depend on it.
 
         Returns:
             the mean loss, the scores (N, classes) and the labels, on the training's device.
         """
         labels = labels.to(self.device)
-        scores = self._scores(images)
-        loss = functional.cross_entropy(scores, labels)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.set(self.optimizer, step)
+        images = augmented(self._placed(images), self.options.augment, self.options.seed, step)
+        with self.precision.autocast():
+            scores = self.network(images)
+            loss = functional.cross_entropy(scores, labels, label_smoothing=self.options.label_smoothing)
+        self.precision.descend(loss, self.optimizer)
+        if self.average is not None:
+            self.average.update(self.network, step)
         return loss, scores, labels
 
     def validate(self) -> tuple[float, float]:
         """Mean loss and accuracy over the validation samples; changes nothing, random states included."""
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        with evaluating(self.network):
+        with evaluating(self.kept), self.precision.autocast():
             for images, labels in self.data.validation.slices(VALIDATION_BATCH):
                 expected = labels.to(self.device)
-                scores = self._scores(images)
+                scores = self.kept(self._placed(images))
                 loss += functional.cross_entropy(scores, expected, reduction="sum")
                 correct += torch.eq(scores.argmax(dim=1), expected).sum()
         size = len(self.data.validation)
         return float(loss) / size, int(correct) / size
 
-    def _scores(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.network(images.to(self.device, memory_format=self.layout))
-        return scores
+    def _placed(self, images: Tensor) -> Tensor:
+        return images.to(self.device, memory_format=self.layout)
 
     def _recorder(self) -> Recorder:
-        return Recorder(
-            self.network,
-            optimizer=self.optimizer,
-            histograms=self.options.histograms,
-            images=self.options.images,
-            graph=self.options.graph,
-            description=self.description.to_json(),
-        )
+        state: dict[str, Stateful] = {} if self.average is None else {"trained": self.network}
+        if self.precision.scaler is not None:
+            state["scaler"] = self.precision.scaler
+        return Recorder(self.kept, optimizer=self.optimizer, state=state, **self._recording())
+
+    def _recording(self) -> dict[str, Any]:
+        """What is recorded."""
+        return {
+            "histograms": self.options.histograms,
+            "images": self.options.images,
+            "graph": self.options.graph,
+            "description": self.description.to_json(),
+        }
 
 
 def seed_all(seed: int) -> None:
@@ -156,6 +218,15 @@ def make_optimizer(network: nn.Module, options: Options) -> Optimizer:
     except (TypeError, ValueError, RuntimeError) as error:
         raise TrainableError(f"optimizer {name!r} cannot be made of {arguments}: {error}") from error
     return made
+
+
+def _compile(*networks: nn.Module) -> None:
+    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
+        raise TrainableError(
+            "compile needs a C++ compiler, and there is none here: install g++, or set compile to false"
+        )
+    for network in networks:
+        network.compile()  # in place: its weights keep their names
 
 
 def _device(name: str) -> torch.device:

@@ -6,7 +6,8 @@
 #   hosts.sh up N | down | add HOST [ADDRESS...] | remove HOST | sh HOST 'shell line' | crash HOST | boot HOST |
 #            unplug HOST | plug HOST
 # From the environment: HOSTS_STATE, a directory for keys, process ids and logs; HOSTS_BIND, paths that every host sees
-# live and read-only; HOSTS_PREFIX and HOSTS_NET, so that two sets can be up at once.
+# live and read-only; HOSTS_SHARED, a directory that all share; HOSTS_PREFIX and HOSTS_NET, so that two sets can be up
+# at once.
 set -euo pipefail
 self=$(readlink -f "$0")
 state=${HOSTS_STATE:?}
@@ -90,6 +91,10 @@ _init() { # process 1 of a host
         mount --bind "$path" "$root$path"
         mount -o remount,bind,ro "$root$path"
     done
+    if [[ -n ${HOSTS_SHARED:-} ]]; then # a directory that all hosts see, as by NFS
+        mkdir -p "$state/shared" "$root$HOSTS_SHARED"
+        mount --bind "$state/shared" "$root$HOSTS_SHARED"
+    fi
     mount -t proc proc "$root/proc"
     mount -t sysfs sysfs "$root/sys"
     mount --rbind /dev "$root/dev"
@@ -154,6 +159,14 @@ remove() { # with its disk
     nsenter -t "$(cat "$state/disks.pid")" -m rm -rf "$state/disk/$1"
 }
 
+clear() { # what a run that was killed has left of its network; hosts that still run are not touched
+    local name
+    for name in $(ip netns list | awk '{print $1}' | grep "^$prefix-" || true); do
+        [[ -z $(ip netns pids "$name") ]] || { echo "hosts named $prefix-* are up; end them first" >&2; exit 1; }
+        ip netns del "$name"
+    done
+}
+
 down() {
     local file name
     for file in "$state"/{cli,h*}.pid; do
@@ -165,6 +178,7 @@ down() {
 
 case ${1:-} in
     up)
+        clear
         keys
         ip netns add "$prefix-switch"
         ip -n "$prefix-switch" link add br0 type bridge

@@ -50,11 +50,13 @@ class Hosts:
     Attributes:
         state: a directory for keys, process ids and logs.
         prefix: of the machines' names.
+        shared: a directory that all of them see, as by NFS; empty for none.
         net: the first three numbers of the addresses of those that are given none.
     """
 
     state: Path
     prefix: str = "rs"
+    shared: str = ""
     net: str = "10.77.0"
 
     def _call(self, *arguments: str, timeout: float = 300) -> str:
@@ -63,6 +65,7 @@ class Hosts:
             "HOSTS_STATE": str(self.state),
             "HOSTS_PREFIX": self.prefix,
             "HOSTS_NET": self.net,
+            "HOSTS_SHARED": self.shared,
             "HOSTS_BIND": " ".join(dict.fromkeys((sys.prefix, str(CHECKOUT)))),
         }
         done = subprocess.run(
@@ -151,7 +154,8 @@ class Laptop:
     hosts: Hosts
 
     def start_cluster(self) -> None:
-        """What the README says, with the cluster file that is in the home directory."""
+        """What the README says, with the cluster file in the home directory; its user has seen the head's key."""
+        self.hosts.sh("cli", f"mkdir -p -m 700 ~/.ssh; ssh-keyscan {HEAD} >>~/.ssh/known_hosts 2>/dev/null || true")
         make = "RAY_AUTH_MODE=token ray get-auth-token --generate >/dev/null && chmod 600 ~/.ray/auth_token"
         self.hosts.sh("cli", make)
         self.launch("up")

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 from raysweep.errors import StoreError, TrainableError
+from raysweep.training.weights import export
 from raysweep.vision import load, predict, train
 from raysweep.vision.data import DataSet
 from raysweep.vision.options import Options
-from raysweep.weights import export
 from tests.fake_session import FakeSession
 
 CONFIG = {"epochs": 2, "normalize": True, "network": "lenet_bn", "histograms": 0, "images": False, "graph": False}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from raysweep.recorder import Recorder
+from raysweep.training.recorder import Recorder
 from raysweep.vision import load, train
 from raysweep.vision.options import Options
 from raysweep.vision.training import Training
@@ -50,7 +50,23 @@ def test_metrics_of_an_epoch(tmp_path: Path) -> None:
     assert [" ".join(sorted(report)) for report in session.reports] == [expected] * 3
 
 
-@pytest.mark.parametrize("change", [{"network": "lenet_bn"}, {"network": "mlp"}, {"channels_last": True}])
+RECIPE = {
+    "schedule": "one-cycle",
+    "augment": "crop-flip",
+    "precision": "fp16",
+    "label_smoothing": 0.1,
+    "ema": 0.9,
+    "network": "lenet_bn",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"network": "lenet_bn"}, {"network": "mlp"}, {"channels_last": True}),
+        *(RECIPE, {"schedule": "cosine", "warmup": 1.5, "precision": "bf16"}),
+    ],
+)
 def test_interrupted_training_goes_on_bit_by_bit(change: dict[str, Any], tmp_path: Path) -> None:
     config = {**QUICK, "optimizer": {"name": "sgd", "momentum": 0.9}, "normalize": True, **change}
     whole = trained(tmp_path / "whole", **config)

@@ -1,0 +1,1 @@
+"""What a person types: verbs, options, answers, exit codes."""

@@ -1,0 +1,1 @@
+"""Trainings of equal shape, stacked and trained as one program."""

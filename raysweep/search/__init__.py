@@ -1,0 +1,1 @@
+"""What to try next, from all that is on record."""

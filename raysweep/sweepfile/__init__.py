@@ -1,0 +1,1 @@
+"""A sweep file -> a checked SweepSpec, and its JSON Schema."""

@@ -1,0 +1,1 @@
+"""What a training function talks to: reports, the recorder, event files, shared data."""

@@ -1,0 +1,1 @@
+"""Runs -> one HTML file to look at and to send."""
