@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from benchmarks.benchmark import Benchmark, Option
+from benchmarks.contenders.digits import Quarter, lenet, linear
 from benchmarks.table import Findings, Row
 from raysweep.fusion.course import Course
 from raysweep.fusion.program import Program
@@ -27,34 +27,9 @@ from raysweep.fusion.program import Program
 BATCH = 32
 
 
-class Quarter(ResNet):  # type: ignore[misc]  # torchvision ships no types
-    """A ResNet-18 whose four layers have 16 to 128 channels."""
-
-    def __init__(self) -> None:
-        super().__init__(BasicBlock, [2, 2, 2, 2], num_classes=10)
-        self.fc = nn.Linear(128, 10)
-
-    def _make_layer(self, block: Any, planes: int, *rest: Any, **options: Any) -> nn.Sequential:
-        layers: nn.Sequential = super()._make_layer(block, planes // 4, *rest, **options)
-        return layers
-
-
-def lenet() -> nn.Module:
-    """LeNet-5 as of 1998, with ReLU and largest values."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
-    )  # fmt: skip
-
-
-def linear() -> nn.Module:
-    """The network of benchmarks.fusion."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-
-
 # the network, the shape of a sample, and the goal on a GPU
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], float | None]] = {
-    "linear 64-32-10": (linear, (1, 8, 8), None),
+    "linear 64-32-10": (partial(linear, [32]), (1, 8, 8), None),
     "lenet": (lenet, (1, 28, 28), 5.0),
     "resnet18 / 4": (Quarter, (3, 32, 32), 2.0),
 }

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import raysweep
+from raysweep.store.folder import TrialFolder
 from raysweep.store.records import State
 from raysweep.sweepfile.spec import check
 
@@ -96,15 +97,31 @@ def test_a_trial_that_was_killed_goes_on_with_the_same_numbers(tmp_path: Path) -
 
 
 def test_the_reference_training_takes_the_gpu_that_it_is_given(tmp_path: Path) -> None:
-    content = {
-        "name": "digits",
-        "trainable": "raysweep.vision:train",
-        "metric": {"name": "val_accuracy", "goal": "maximize"},
-        "parameters": {"lr": [0.01, 0.001], "epochs": 3, "device": "cuda"},
-        "resources": {"gpu": 0.5},
-    }
-    results = raysweep.run(check(content, "test"), runs=tmp_path)
+    parameters = {"lr": [0.01, 0.001], "epochs": 3, "device": "cuda"}
+    results = vision(tmp_path, parameters)
     assert {trial.state for trial in results.trials} == {State.DONE}
     assert results.best is not None
     assert results.best.best is not None
     assert float(results.best.best.metrics["val_accuracy"]) > 0.8
+
+
+def test_a_group_has_on_the_gpu_what_its_trials_have_alone(tmp_path: Path) -> None:
+    parameters = {"lr": [0.01, 0.001], "seed": [0, 1], "epochs": 3, "device": "cuda", "network": "lenet"}
+    alone, fused = (vision(tmp_path / str(fuse), parameters, fuse=fuse) for fuse in (False, 4))
+    records = [TrialFolder(trial.path).record() for trial in fused.trials]
+    assert len({record.pid for record in records if record}) == 1
+    for one, other in zip(alone.trials, fused.trials, strict=True):
+        losses = [float(trial.reports[0].metrics["loss"]) for trial in (one, other)]  # later ones drift by rounding
+        assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
+def vision(folder: Path, parameters: dict[str, Any], **keys: Any) -> raysweep.Results:
+    content = {
+        "name": "digits",
+        "trainable": "raysweep.vision:train",
+        "metric": {"name": "val_accuracy", "goal": "maximize"},
+        "parameters": parameters,
+        "resources": {"gpu": 0.5},
+        **keys,
+    }
+    return raysweep.run(check(content, "test"), runs=folder)
