@@ -141,7 +141,7 @@ def test_stop_drains_and_a_second_stop_ends(command: Command) -> None:
 
 
 def test_a_second_run_is_refused_and_readers_are_not(command: Command) -> None:
-    grid = str(command.grid(x=[1, 2], epochs=4, pause=1))
+    grid = str(command.grid(x=[1, 2], epochs=40, pause=1))
     process = command.start("run", grid)
     command.wait_for_epochs(2)
     began = time.monotonic()

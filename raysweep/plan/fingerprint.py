@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysweep.plan.reference import Reference, locate
+from raysweep.plan.reference import Reference, is_installed, locate
 
 DIGITS = 10
 OURS = "raysweep"  # whose version is recorded with each run
@@ -41,7 +41,9 @@ def sources(reference: Reference) -> set[Path]:
     """
     source = locate(reference)
     found = set[Path]()
-    if source is not None:
+    if source is not None and is_installed(source):
+        found.add(source)  # and what it imports there is installed, too: thousands of files of Ray's own examples
+    elif source is not None:
         package = _package(reference, source)
         waiting = [source, *package.parents()]
         while waiting:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.errors import SpecError, TrainableError
-from raysweep.plan.reference import Reference, locate
+from raysweep.plan.reference import Reference, is_installed, locate
 
-INSTALLED = ("site-packages", "dist-packages")  # the same code from wherever it is used
 SHIPPED = "_ray_pkg_"  # begins the name of Ray's copy of a directory; each version of the code has one of its own
 
 
@@ -21,7 +20,7 @@ def source_of(reference: Reference) -> Path | None:
         TrainableError: there is no such trainable.
     """
     source = locate(reference)
-    if source is None or _is_ours(reference) or any(part in INSTALLED for part in source.parts):
+    if source is None or _is_ours(reference) or is_installed(source):
         return None
     return source.resolve()
 

@@ -24,6 +24,8 @@ from raysweep.store.records import TrialError
 from raysweep.sweepfile.command import SCRIPT
 from raysweep.sweepfile.parameters import nearest
 
+INSTALLED = ("site-packages", "dist-packages")  # the folders of what is installed, and is no code of the user's
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -116,6 +118,11 @@ def _find(reference: Reference) -> Path | None:
     if parts[0] in sys.stdlib_module_names:
         raise _built_in(reference)
     return None  # compiled: whether it has the function is known once it is imported
+
+
+def is_installed(file: Path) -> bool:
+    """Whether it belongs to an installed package: the same code from wherever it is used, and its version is known."""
+    return any(part in INSTALLED for part in file.parts)
 
 
 def _built_in(reference: Reference) -> TrainableError:

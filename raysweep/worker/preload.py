@@ -9,7 +9,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from raysweep.plan.fingerprint import sources
-from raysweep.plan.reference import Reference, locate
+from raysweep.plan.reference import Reference, is_installed, locate
 
 ALWAYS = ("raysweep.worker.child", "raysweep.training.events", "numpy")
 WITH_TORCH = ("torch", "raysweep.training.recorder", "raysweep.fusion.lockstep", "raysweep.fusion.fit")
@@ -18,7 +18,6 @@ RAYS_OWN = {
     "get", "put", "wait", "remote", "method", "init", "kill", "cancel", "get_actor", "nodes", "cluster_resources",
     "available_resources", "get_runtime_context", "get_gpu_ids", "data", "util", "serve", "rllib",
 }  # fmt: skip
-INSTALLED = ("site-packages", "dist-packages")  # the folders of what is installed, and is no code of the user's
 
 
 def modules(reference: Reference) -> list[str]:
@@ -97,4 +96,4 @@ def _is_installed(name: str) -> bool:
         return True
     spec = PathFinder.find_spec(top, sys.path)
     place = (spec.origin or next(iter(spec.submodule_search_locations or ()), "")) if spec else ""
-    return any(folder in Path(place).parts for folder in INSTALLED)
+    return is_installed(Path(place))
