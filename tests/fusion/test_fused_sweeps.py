@@ -163,7 +163,7 @@ def test_image_classifiers_are_fused_where_that_comes_to_the_same(tmp_path: Path
 
 @pytest.mark.slow
 def test_a_group_that_is_too_large_for_the_memory_is_trained_in_halves(tmp_path: Path, alone: Results) -> None:
-    assert_alike(run(tmp_path, "greedy", PARAMETERS, fuse="auto", max_concurrent=1), alone)
+    assert_alike(run(tmp_path, "greedy", PARAMETERS, fuse=6), alone)
     assert not [path for path in tmp_path.glob("sweep/*/output.log") if "alone" in path.read_text()]
 
 
