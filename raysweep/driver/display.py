@@ -50,7 +50,8 @@ def summary(spec: SweepSpec, reconciliation: Reconciliation, todo: int, coming: 
         ends.append(f"ignored: {', '.join(spec.ignored)}")
     if spec.drawn_once:
         ends.append(f'{", ".join(spec.drawn_once)} drawn once: "samples" says how often')
-    return f"{spec.name}: {planned} trials ({', '.join(told)}); {'; '.join(ends)}"
+    states = f" ({', '.join(told)})" if told else ""  # of a search that begins there are none
+    return f"{spec.name}: {planned} trial{'' if planned == 1 else 's'}{states}; {'; '.join(ends)}"
 
 
 CHANGED_CODE = "the training code has changed since it trained {} of these trials; --fresh-code repeats them"
