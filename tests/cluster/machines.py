@@ -50,14 +50,14 @@ class Hosts:
     Attributes:
         state: a directory for keys, process ids and logs.
         prefix: of the machines' names.
-        shared: a directory that all of them see, as by NFS; empty for none.
         net: the first three numbers of the addresses of those that are given none.
+        shared: a directory that all of them see, as by NFS; empty for none.
     """
 
     state: Path
     prefix: str = "rs"
-    shared: str = ""
     net: str = "10.77.0"
+    shared: str = ""
 
     def _call(self, *arguments: str, timeout: float = 300) -> str:
         environment = {
