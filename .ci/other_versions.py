@@ -147,7 +147,8 @@ def test(directory: Path) -> None:
     python = directory / "env/bin/python"
     subprocess.run([python, "-c", TELLING], check=True)
     files = [*(f"tests/test_{name}.py" for name in PLANNING), *(f"tests/{name}" for name in SWEEPS)]
-    subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files], cwd=ROOT, check=True)
+    less = ("-k", "not TrainingFunctions")  # each imports PyTorch, which depends on none of these versions
+    subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *less, *files], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
