@@ -41,7 +41,7 @@ def test_on_the_head_itself_no_option_is_needed(laptop: Laptop) -> None:
 
 
 def test_a_sweep_goes_on_without_the_laptop(laptop: Laptop) -> None:
-    laptop.prepare("detached", pause=2)
+    laptop.prepare("detached", pause=8)  # so that it is at work after what follows, on slow cores too
     laptop.start("run detached.json")
     laptop.wait_for_line("epoch 1")
     laptop.hosts.sh("cli", "pkill -INT -f '[r]aysweep run detached.json'")
@@ -105,7 +105,7 @@ def test_a_worker_loses_its_power_and_boots_again(laptop: Laptop) -> None:
 
 
 def test_a_host_is_added_and_used(laptop: Laptop) -> None:
-    laptop.prepare("added", pause=4, x=list(range(1, 13)))
+    laptop.prepare("added", pause=10, x=list(range(1, 13)))  # so that some are left when the host has come
     laptop.start("run added.json")
     laptop.wait_for_line("epoch 1")
     laptop.hosts.add("h4")

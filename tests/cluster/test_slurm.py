@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.machines import CHECKOUT, EPOCHS, TRAIN, Hosts, wait_for
 
-pytestmark = [pytest.mark.hosts, pytest.mark.root]
+pytestmark = [pytest.mark.hosts, pytest.mark.root, pytest.mark.timeout(900)]
 DAEMONS = ("slurmctld", "slurmd", "munged", "sbatch")
 HOME = "/home/shared"
 CONFIG = """\
@@ -137,9 +137,9 @@ def test_a_sweep_is_one_job_on_both_nodes(slurm: Slurm) -> None:
 def test_a_job_whose_time_is_up_goes_on(slurm: Slurm) -> None:
     slurm.prepare("long", pause=12)
     job = slurm.submit("long", "--time=3 --signal=B:USR1@120")  # so after a minute
-    slurm.wait("long", job, "the time is up; the job is queued again, and goes on")
+    slurm.wait("long", job, "the time is up; the job is queued again, and goes on", 240)
     slurm.sh(f"scontrol update JobId={job} StartTime=now; scontrol update JobId={job} TimeLimit=10")
-    slurm.wait("long", job, "4 done", 240)
+    slurm.wait("long", job, "4 done", 600)
     assert "interrupted)" in slurm.log("long", job)
     slurm.check_whole("long")
 
@@ -152,7 +152,7 @@ def test_a_job_whose_node_has_failed_goes_on(slurm: Slurm) -> None:
     slurm.hosts.boot("h2")
     slurm.start_node("h2")
     slurm.sh(f"scontrol update JobId={job} StartTime=now || true")
-    slurm.wait("failed", job, "4 done", 300)
+    slurm.wait("failed", job, "4 done", 600)
     slurm.check_whole("failed")
 
 
