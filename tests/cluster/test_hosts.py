@@ -105,7 +105,7 @@ def test_a_worker_loses_its_power_and_boots_again(laptop: Laptop) -> None:
 
 
 def test_a_host_is_added_and_used(laptop: Laptop) -> None:
-    laptop.prepare("added", pause=10, x=list(range(1, 13)))  # so that some are left when the host has come
+    laptop.prepare("added", pause=7, x=list(range(1, 13)))  # so that some are left when the host has come
     laptop.start("run added.json")
     laptop.wait_for_line("epoch 1")
     laptop.hosts.add("h4")
