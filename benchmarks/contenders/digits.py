@@ -52,6 +52,18 @@ class Quarter(ResNet):  # type: ignore[misc]  # torchvision ships no types
         return layers
 
 
+def fit(network: nn.Module, training: Pair, validation: Pair, config: Mapping[str, Any]) -> None:
+    """Train it as all of these are trained."""
+    raysweep.fit(
+        network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=config["lr"]),
+        train=training,
+        validation=validation,
+        epochs=config["epochs"],
+        batch_size=32,
+    )
+
+
 def enlarge(pair: Pair, channels: int, size: int) -> Pair:
     """The digits as N x channels x size x size, on the GPU."""
     images = functional.interpolate(pair[0].view(-1, 1, 8, 8), size=(size, size), mode="bilinear")
@@ -66,26 +78,10 @@ def train_on_gpu(config: Mapping[str, Any]) -> None:
     }
     build, channels, size = networks[config["network"]]
     training, validation = (enlarge(pair, channels, size) for pair in raysweep.shared(load))
-    network = build().cuda()
-    raysweep.fit(
-        network,
-        optimizer=torch.optim.Adam(network.parameters(), lr=config["lr"]),
-        train=training,
-        validation=validation,
-        epochs=config["epochs"],
-        batch_size=32,
-    )
+    fit(build().cuda(), training, validation, config)
 
 
 def train(config: Mapping[str, Any]) -> None:
     """The training function."""
     training, validation = raysweep.shared(load)
-    network = linear(config["hidden"])
-    raysweep.fit(
-        network,
-        optimizer=torch.optim.Adam(network.parameters(), lr=config["lr"]),
-        train=training,
-        validation=validation,
-        epochs=config["epochs"],
-        batch_size=32,
-    )
+    fit(linear(config["hidden"]), training, validation, config)
