@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.benchmark import Benchmark, Option
-from benchmarks.contenders.digits import Quarter, lenet, linear
+from benchmarks.contenders.digits import linear
+from benchmarks.contenders.enlarged_digits import Quarter, lenet
 from benchmarks.table import Findings, Row
 from raysweep.fusion.course import Course
 from raysweep.fusion.program import Program

@@ -219,6 +219,15 @@ def test_a_plan_says_what_was_left_to_it(keys: dict[str, Any], end: str, tmp_pat
     assert told.startswith("sweep: 2 trials (2 new); 2 to run") and told.endswith(end)
 
 
+def test_a_plan_of_one_trial_and_one_of_none(tmp_path: Path) -> None:
+    one = spec({"lr": [1]})
+    told = summary(one, reconcile(one, plan(one), RunDirectory(tmp_path)), 1)
+    assert told == "sweep: 1 trial (1 new); 1 to run"
+    search = spec({"lr": {"min": 0.0, "max": 1.0}}, method="bayes", samples=3)
+    told = summary(search, reconcile(search, [], RunDirectory(tmp_path)), 0, coming=3)
+    assert told == "sweep: 0 trials; 0 to run; 3 to be suggested"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0s"), (59.4, "59s"), (60, "1m00s"), (125, "2m05s"), (3720, "1h02m"), (90000, "25h00m")]
 )

@@ -97,10 +97,12 @@ def test_installed_packages_do_not_count(tmp_path: Path, monkeypatch: pytest.Mon
                  "theirs/part.py": "", "other.py": ""})  # fmt: skip
     monkeypatch.syspath_prepend(site)
     (tmp_path / "sweeps").mkdir()
-    assert counted(tmp_path, "theirs.train:train", "sweeps") == {"site-packages/theirs/train.py"}
+    assert counted(tmp_path, "theirs.train:train", "sweeps") == {
+        "site-packages/theirs/train.py", "site-packages/theirs/__init__.py", "site-packages/theirs/part.py",
+    }  # fmt: skip
 
 
-def test_of_an_installed_trainable_its_own_file_counts(tmp_path: Path) -> None:
+def test_one_of_rays_counts_without_the_rest_of_ray(tmp_path: Path) -> None:
     found = sources(Reference("ray.tune.examples.pbt_function:pbt_function", tmp_path))
     assert [file.name for file in found] == ["pbt_function.py"]
 

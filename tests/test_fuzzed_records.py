@@ -29,7 +29,7 @@ from raysweep.store.records import Reached, Report, State, TrialError, TrialReco
 from tests.fuzz import changed
 from tests.sweeps import TRAIN, spec
 
-TRIALS, SWEEPS = 200, 1000
+TRIALS, SWEEPS = 200, 2000
 FEW, MANY = 2, 20  # batches of trials, of 200 inputs each; with 100, or 22,000 inputs, it takes eight minutes
 COMMANDS = (
     ("results",),
@@ -113,7 +113,7 @@ def test_of_sweeps(memory: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_of_5000(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_6000(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unreadable, told = fuzz_trials(memory, MANY, seed=2), fuzz_sweeps(memory, SWEEPS, seed=3)
     capsys.readouterr()
     with capsys.disabled():

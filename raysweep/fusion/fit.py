@@ -53,11 +53,11 @@ def fit(  # noqa: PLR0913 - each is a keyword, and independent of the others
         schedule: a scheduler of the learning rate, which takes a step after each epoch.
         clip: the largest norm of the gradient; larger ones are scaled down to it.
         shuffle: whether the samples are in another order every epoch, the one that a shuffling DataLoader would draw.
-        histograms: as for `Recorder`, as are the four that follow.
-        images: see there.
-        graph: see there.
-        checkpoint: see there.
-        description: see there.
+        histograms: this and what follows goes to the `Recorder`: every how many epochs to write histograms.
+        images: whether to show the first batch.
+        graph: whether to show the network's graph.
+        checkpoint: whether to save the state of every epoch.
+        description: what to keep beside the weights, in network.json.
 
     Raises:
         TrainableError: the arguments do not belong together.

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysweep.plan.reference import Reference, is_installed, locate
+from raysweep.plan.reference import Reference, locate
 
 DIGITS = 10
-OURS = "raysweep"  # whose version is recorded with each run
+OURS = ("raysweep", "ray")  # whose versions are recorded with each run
 
 
 def fingerprint(reference: Reference) -> str | None:
@@ -41,9 +41,7 @@ def sources(reference: Reference) -> set[Path]:
     """
     source = locate(reference)
     found = set[Path]()
-    if source is not None and is_installed(source):
-        found.add(source)  # and what it imports there is installed, too: thousands of files of Ray's own examples
-    elif source is not None:
+    if source is not None:
         package = _package(reference, source)
         waiting = [source, *package.parents()]
         while waiting:
@@ -93,7 +91,7 @@ class _Package:
 
     def parents(self) -> Iterator[Path]:
         """What importing the trainable executes before its own file."""
-        if self.name and self.name != OURS:
+        if self.name and self.name not in OURS:
             yield from _executed(self.root, ".".join(self.directory.relative_to(self.root).parts))
 
     def files(self, file: Path, imported: _Import) -> Iterator[Path]:
@@ -106,7 +104,7 @@ class _Package:
         place = next((place for place in places if _has(place, top)), None)
         if place is not None:
             executed = _executed(place, imported.name)
-            yield from (path for path in executed if top != OURS or path.is_relative_to(self.directory))
+            yield from (path for path in executed if top not in OURS or path.is_relative_to(self.directory))
 
 
 def _package(reference: Reference, source: Path) -> _Package:
