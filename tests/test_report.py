@@ -117,6 +117,14 @@ def test_axes_are_numbers_or_texts() -> None:
     assert mixed.values == (0, 1, 2, 3, 0)
 
 
+def test_seconds_are_those_of_the_leaderboard(tmp_path: Path) -> None:
+    store = run(tmp_path, lr=[0.1], opt=["sgd"], seed=[0])
+    [folder] = [store.trial(one.name) for one in load(store.path).trials]
+    folder.keep_reports([Report(1, 0.0, 2.0, 2.5, {"loss[/x]": 1.0, "run_duration": 2.0}, counted=True)])
+    results = load(store.path)
+    assert content([results])["trials"]["seconds"] == results.leaderboard()["seconds"].tolist() == [2.0]
+
+
 def test_what_it_shows_is_what_the_tables_say(tmp_path: Path) -> None:
     results = load(run(tmp_path).path)
     told = content([results])

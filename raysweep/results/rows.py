@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def trial_row(trial: TrialResult, columns: Columns) -> dict[str, Any]:
     """The row of a trial in the frame."""
-    best = _timed(trial.best) | metrics_of(trial.best, columns)
+    best = times_of(trial.best) | metrics_of(trial.best, columns)
     return {
         "trial": trial.id,
         "run": trial.number,
@@ -24,7 +24,7 @@ def trial_row(trial: TrialResult, columns: Columns) -> dict[str, Any]:
         **parameters_of(trial, columns),
         **metrics_of(trial.last, columns),
         **({f"{BEST}{name}": value for name, value in best.items()}),
-        **(_timed(trial.last) | {"epoch": trial.last.epoch if trial.last else 0}),
+        **(times_of(trial.last) | {"epoch": trial.last.epoch if trial.last else 0}),
         "error": str(trial.error) if trial.error else None,
         "path": str(trial.path),
         "checkpoint": str(trial.checkpoint) if trial.checkpoint else None,
@@ -35,14 +35,14 @@ def report_rows(trials: Iterable[TrialResult], columns: Columns) -> Iterator[dic
     """The rows of the history, one for each report."""
     for trial in trials:
         common = {"trial": trial.id, "run": trial.number, **parameters_of(trial, columns)}
-        yield from (common | _timed(report) | metrics_of(report, columns) for report in trial.reports)
+        yield from (common | times_of(report) | metrics_of(report, columns) for report in trial.reports)
 
 
 def board_row(trial: TrialResult, judged: Report | None, columns: Columns) -> dict[str, Any]:
     """The row of a trial in the leaderboard, with the report that it is judged by."""
     own = {
         "epoch": judged.epoch if judged else None,
-        "seconds": _timed(trial.last)["run_duration"],
+        "seconds": times_of(trial.last)["run_duration"],
         "state": str(trial.state),
         "trial": trial.id,
     }
@@ -86,7 +86,7 @@ def measures(report: Report | None) -> dict[str, float | str]:
     return {name: value for name, value in report.metrics.items() if name not in own}
 
 
-def _timed(report: Report | None) -> dict[str, Any]:
+def times_of(report: Report | None) -> dict[str, Any]:
     """A report's epoch and times; of no report they are None."""
     if report is None:
         return dict.fromkeys(("epoch", *TIMES))

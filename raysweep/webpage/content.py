@@ -15,7 +15,7 @@ from raysweep.results.frames import cell
 from raysweep.results.judging import value
 from raysweep.results.provenance import made_with
 from raysweep.results.results import Results
-from raysweep.results.rows import measures
+from raysweep.results.rows import measures, times_of
 from raysweep.results.text import number, shown
 from raysweep.store.directory import RunDirectory
 from raysweep.webpage.axes import axes
@@ -109,7 +109,7 @@ def _trials(runs: Sequence[Results], metrics: Sequence[str]) -> dict[str, Any]:
         "state": [str(trial.state) for _, trial in trials],
         "error": [shown(str(trial.error)) if trial.error else None for _, trial in trials],
         "epoch": [report.epoch if report else None for report in judged],
-        "seconds": [_plain(trial.last.run_duration if trial.last else None) for _, trial in trials],
+        "seconds": [_plain(times_of(trial.last)["run_duration"]) for _, trial in trials],
         "values": {shown(name): [_plain(row.get(name)) for row in values] for name in metrics},
     }
 
